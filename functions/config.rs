@@ -1,0 +1,405 @@
+//! Every environment variable: name, meaning, default; read once, in `main`.
+//!
+//! In: the process environment (and, for a deploy, the values that replace parts of it). Out: typed settings, or
+//! one sentence that names the variable, the fault and the remedy. [`VARIABLES`] is the table that README.md and
+//! template.yaml are tested against. Nothing here connects to anything.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+
+/// Which of the two binaries a variable belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Function {
+    /// Receives beacons.
+    Ingest,
+    /// Applies and rolls back the raw layer.
+    Migrate,
+}
+
+/// One row of the configuration table.
+pub struct Variable {
+    /// Name in the environment.
+    pub name: &'static str,
+    /// The functions that read it.
+    pub functions: &'static [Function],
+    /// What holds when it is not set; `None`: it must be set (see `meaning` for when).
+    pub default: Option<&'static str>,
+    /// One sentence for the person who sets it.
+    pub meaning: &'static str,
+}
+
+const BOTH: &[Function] = &[Function::Ingest, Function::Migrate];
+const INGEST: &[Function] = &[Function::Ingest];
+const MIGRATE: &[Function] = &[Function::Migrate];
+
+const fn row(
+    name: &'static str,
+    functions: &'static [Function],
+    default: Option<&'static str>,
+    meaning: &'static str,
+) -> Variable {
+    Variable {
+        name,
+        functions,
+        default,
+        meaning,
+    }
+}
+
+/// All variables that the functions read, in the order in which a person sets them.
+pub const VARIABLES: &[Variable] = &[
+    row(
+        "DB_HOST",
+        BOTH,
+        None,
+        "host name or address of PostgreSQL, or the directory of its Unix socket",
+    ),
+    row("DB_PORT", BOTH, Some("5432"), "port, 1 to 65535"),
+    row("DB_NAME", BOTH, None, "database that holds schema raw"),
+    row(
+        "DB_USER",
+        INGEST,
+        None,
+        "login of ingest, a member of tracking_ingest_role",
+    ),
+    row(
+        "DB_PASSWORD",
+        INGEST,
+        None,
+        "its password; needed where DB_AUTH is password",
+    ),
+    row(
+        "DB_MIGRATOR_USER",
+        MIGRATE,
+        None,
+        "login of migrate, the owner of the raw layer",
+    ),
+    row(
+        "DB_MIGRATOR_PASSWORD",
+        MIGRATE,
+        None,
+        "its password; needed where DB_AUTH is password",
+    ),
+    row(
+        "DB_AUTH",
+        BOTH,
+        Some("iam"),
+        "iam (a token signed with the AWS_* variables) or password",
+    ),
+    row(
+        "DB_CA",
+        BOTH,
+        Some("rds"),
+        "who may vouch for the server: rds, system, or the path of a PEM file",
+    ),
+    row("LOG_LEVEL", BOTH, Some("info"), "info or debug"),
+    row(
+        "AWS_REGION",
+        BOTH,
+        None,
+        "set by Lambda; needed where DB_AUTH is iam, and picks the roots where DB_CA is rds",
+    ),
+    row(
+        "AWS_ACCESS_KEY_ID",
+        BOTH,
+        None,
+        "set by Lambda; needed where DB_AUTH is iam",
+    ),
+    row(
+        "AWS_SECRET_ACCESS_KEY",
+        BOTH,
+        None,
+        "set by Lambda; needed where DB_AUTH is iam",
+    ),
+    row(
+        "AWS_SESSION_TOKEN",
+        BOTH,
+        Some(""),
+        "set by Lambda; part of the signature where DB_AUTH is iam",
+    ),
+];
+
+/// A variable that cannot be understood: its name, the fault, the remedy. Never its value where that is a secret.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Invalid {
+    /// The variable.
+    pub name: &'static str,
+    /// What is wrong with it, and what to do.
+    pub fault: String,
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.fault)
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+/// A value that `Debug` does not show.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The value itself, for the one who sends it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// Where PostgreSQL is and who we are there.
+#[derive(Clone, Debug)]
+pub struct Database {
+    /// Host name, address, or the directory of a Unix socket.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Database name.
+    pub name: String,
+    /// Login.
+    pub user: String,
+    /// How the login proves itself.
+    pub auth: Auth,
+    /// Who may vouch for the server.
+    pub ca: Ca,
+}
+
+/// How a login proves itself.
+#[derive(Clone, Debug)]
+pub enum Auth {
+    /// By a password.
+    Password(Secret),
+    /// By a token signed with the function's own AWS credentials.
+    Iam(AwsCredentials),
+}
+
+/// The function's own AWS identity, as Lambda hands it over.
+#[derive(Clone, Debug)]
+pub struct AwsCredentials {
+    /// Region of the database.
+    pub region: String,
+    /// Access key id.
+    pub access_key_id: Secret,
+    /// Secret access key.
+    pub secret_access_key: Secret,
+    /// Session token; empty where the credentials have none.
+    pub session_token: Secret,
+}
+
+/// Who may vouch for the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ca {
+    /// The embedded roots of Amazon RDS: those of a region, or all where no region is known.
+    Rds(Option<String>),
+    /// The roots of the operating system.
+    System,
+    /// The certificates in a PEM file.
+    File(String),
+}
+
+/// How much the log says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Every step that may help to find a fault.
+    Debug,
+    /// One line per outcome.
+    Info,
+}
+
+/// The variables of [`VARIABLES`] as they stood when the process began.
+#[derive(Clone)]
+pub struct Environment(BTreeMap<&'static str, OsString>);
+
+impl Environment {
+    /// Reads the process environment; call it once, in `main`.
+    pub fn of_process() -> Self {
+        Self(
+            VARIABLES
+                .iter()
+                .filter_map(|v| Some((v.name, std::env::var_os(v.name)?)))
+                .collect(),
+        )
+    }
+
+    /// The same environment with some variables given another value, or (`None`) taken away.
+    pub fn replaced(&self, values: impl IntoIterator<Item = (&'static str, Option<String>)>) -> Self {
+        let mut replaced = self.0.clone();
+        for (name, value) in values {
+            match value {
+                Some(value) => replaced.insert(name, value.into()),
+                None => replaced.remove(name),
+            };
+        }
+        Self(replaced)
+    }
+
+    /// How much the log says.
+    ///
+    /// # Errors
+    /// `LOG_LEVEL` is neither `info` nor `debug`.
+    pub fn log_level(&self) -> Result<LogLevel, Invalid> {
+        match self.text_or_default("LOG_LEVEL")?.as_str() {
+            "info" => Ok(LogLevel::Info),
+            "debug" => Ok(LogLevel::Debug),
+            other => Err(invalid(
+                "LOG_LEVEL",
+                format!("must be info or debug, got {other:?}"),
+            )),
+        }
+    }
+
+    /// Where the database is, and who this function is there.
+    ///
+    /// # Errors
+    /// The first variable that is missing or cannot be understood.
+    pub fn database(&self, function: Function) -> Result<Database, Invalid> {
+        let (user, password) = match function {
+            Function::Ingest => ("DB_USER", "DB_PASSWORD"),
+            Function::Migrate => ("DB_MIGRATOR_USER", "DB_MIGRATOR_PASSWORD"),
+        };
+        Ok(Database {
+            host: self.required("DB_HOST")?,
+            port: self.port()?,
+            name: self.required("DB_NAME")?,
+            user: self.required(user)?,
+            auth: self.auth(password)?,
+            ca: self.ca()?,
+        })
+    }
+
+    fn port(&self) -> Result<u16, Invalid> {
+        let text = self.text_or_default("DB_PORT")?;
+        match text.parse() {
+            Ok(port) if port > 0 => Ok(port),
+            _ => Err(invalid(
+                "DB_PORT",
+                format!("must be a number from 1 to 65535, got {text:?}"),
+            )),
+        }
+    }
+
+    fn auth(&self, password: &'static str) -> Result<Auth, Invalid> {
+        match self.text_or_default("DB_AUTH")?.as_str() {
+            "password" => Ok(Auth::Password(Secret(self.required(password)?))),
+            "iam" => Ok(Auth::Iam(AwsCredentials {
+                region: self.required("AWS_REGION")?,
+                access_key_id: Secret(self.required("AWS_ACCESS_KEY_ID")?),
+                secret_access_key: Secret(self.required("AWS_SECRET_ACCESS_KEY")?),
+                session_token: Secret(self.text_or_default("AWS_SESSION_TOKEN")?),
+            })),
+            other => Err(invalid(
+                "DB_AUTH",
+                format!("must be iam or password, got {other:?}"),
+            )),
+        }
+    }
+
+    fn ca(&self) -> Result<Ca, Invalid> {
+        match self.text_or_default("DB_CA")?.as_str() {
+            "rds" => Ok(Ca::Rds(self.text("AWS_REGION")?)),
+            "system" => Ok(Ca::System),
+            path if path.contains(std::path::MAIN_SEPARATOR) => Ok(Ca::File(path.to_owned())),
+            other => Err(invalid(
+                "DB_CA",
+                format!("must be rds, system or the path of a PEM file, got {other:?}"),
+            )),
+        }
+    }
+
+    fn required(&self, name: &'static str) -> Result<String, Invalid> {
+        self.text(name)?
+            .ok_or_else(|| invalid(name, format!("is not set; set it to {}", meaning(name))))
+    }
+
+    fn text_or_default(&self, name: &'static str) -> Result<String, Invalid> {
+        let default = VARIABLES
+            .iter()
+            .find(|v| v.name == name)
+            .and_then(|v| v.default)
+            .unwrap_or_default();
+        Ok(self.text(name)?.unwrap_or_else(|| default.to_owned()))
+    }
+
+    /// An empty variable is one that was meant to be set and was not: `AWS_SESSION_TOKEN` alone may be empty.
+    fn text(&self, name: &'static str) -> Result<Option<String>, Invalid> {
+        let Some(value) = self.0.get(name) else {
+            return Ok(None);
+        };
+        match value.to_str() {
+            None => Err(invalid(name, "is not UTF-8; set it again".to_owned())),
+            Some("") if name != "AWS_SESSION_TOKEN" => Err(invalid(
+                name,
+                format!("is empty; unset it or set it to {}", meaning(name)),
+            )),
+            Some(text) => Ok(Some(text.to_owned())),
+        }
+    }
+}
+
+fn invalid(name: &'static str, fault: String) -> Invalid {
+    Invalid { name, fault }
+}
+
+fn meaning(name: &str) -> &'static str {
+    VARIABLES
+        .iter()
+        .find(|v| v.name == name)
+        .map_or("", |v| v.meaning)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> Environment {
+        Environment(BTreeMap::new()).replaced([
+            ("DB_HOST", Some("db.example".to_owned())),
+            ("DB_NAME", Some("tracking".to_owned())),
+            ("DB_USER", Some("tracking_ingest".to_owned())),
+            ("DB_PASSWORD", Some("s3cret".to_owned())),
+            ("DB_AUTH", Some("password".to_owned())),
+        ])
+    }
+
+    #[test]
+    fn a_good_environment_is_read_with_its_defaults() {
+        let database = good().database(Function::Ingest).unwrap();
+        assert_eq!((database.port, database.ca), (5432, Ca::Rds(None)));
+        assert_eq!(good().log_level(), Ok(LogLevel::Info));
+    }
+
+    #[test]
+    fn a_secret_is_not_shown_by_debug() {
+        let shown = format!("{:?}", good().database(Function::Ingest).unwrap());
+        assert!(!shown.contains("s3cret"), "{shown}");
+    }
+
+    #[test]
+    fn a_fault_names_the_variable_and_the_remedy() {
+        for (name, value, says) in [
+            ("DB_HOST", None, "is not set; set it to host name"),
+            ("DB_HOST", Some(""), "is empty; unset it or set it to host name"),
+            (
+                "DB_PORT",
+                Some("0"),
+                "must be a number from 1 to 65535, got \"0\"",
+            ),
+            ("DB_PORT", Some("54x"), "got \"54x\""),
+            ("DB_PASSWORD", None, "is not set; set it to its password"),
+            ("DB_AUTH", Some("md5"), "must be iam or password"),
+            ("DB_CA", Some("mine"), "must be rds, system or the path"),
+        ] {
+            let environment = good().replaced([(name, value.map(str::to_owned))]);
+            let fault = environment.database(Function::Ingest).unwrap_err();
+            assert_eq!(fault.name, name);
+            assert!(fault.to_string().contains(says), "{name}={value:?}: {fault}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! A token that stands for a password: an AWS Signature Version 4 pre-signed `rds-db:connect`.
+//!
+//! In: the database's identity, AWS credentials and (inside) the clock. Out: a text that PostgreSQL on RDS takes as
+//! the password for [`EXPIRES_S`] seconds. It needs no network and no stored secret. The rules are those of
+//! "Create a signed AWS API request" and of RDS IAM authentication.
+
+use std::time::SystemTime;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+
+use crate::config::{AwsCredentials, Database};
+
+/// RDS takes a token for a connection that begins within 15 minutes; it may not be longer.
+const EXPIRES_S: u32 = 900;
+
+/// The token for a connection that begins now.
+pub fn token(database: &Database, credentials: &AwsCredentials) -> String {
+    token_at(database, credentials, SystemTime::now())
+}
+
+fn token_at(database: &Database, credentials: &AwsCredentials, now: SystemTime) -> String {
+    let timestamp = humantime::format_rfc3339_seconds(now)
+        .to_string()
+        .replace(['-', ':'], "");
+    let date = &timestamp[..8];
+    let scope = format!("{date}/{}/rds-db/aws4_request", credentials.region);
+    let host = format!("{}:{}", database.host, database.port);
+    let query = query(database, credentials, &scope, &timestamp);
+    let request = format!(
+        "GET\n/\n{query}\nhost:{host}\n\nhost\n{}",
+        hex(&Sha256::digest(b""))
+    );
+    let to_sign = format!(
+        "AWS4-HMAC-SHA256\n{timestamp}\n{scope}\n{}",
+        hex(&Sha256::digest(request.as_bytes()))
+    );
+    let secret = format!("AWS4{}", credentials.secret_access_key.expose());
+    let key = [date, &credentials.region, "rds-db", "aws4_request"]
+        .iter()
+        .fold(secret.into_bytes(), |key, part| hmac(&key, part));
+    format!("{host}/?{query}&X-Amz-Signature={}", hex(&hmac(&key, &to_sign)))
+}
+
+/// The parameters in the order of their names, as the signature wants them.
+fn query(database: &Database, credentials: &AwsCredentials, scope: &str, timestamp: &str) -> String {
+    let credential = format!("{}/{scope}", credentials.access_key_id.expose());
+    let expires = EXPIRES_S.to_string();
+    let mut parameters = vec![
+        ("Action", "connect"),
+        ("DBUser", &database.user),
+        ("X-Amz-Algorithm", "AWS4-HMAC-SHA256"),
+        ("X-Amz-Credential", &credential),
+        ("X-Amz-Date", timestamp),
+        ("X-Amz-Expires", &expires),
+    ];
+    if !credentials.session_token.expose().is_empty() {
+        parameters.push(("X-Amz-Security-Token", credentials.session_token.expose()));
+    }
+    parameters.push(("X-Amz-SignedHeaders", "host"));
+    let pairs: Vec<String> = parameters
+        .iter()
+        .map(|(name, value)| format!("{name}={}", encoded(value)))
+        .collect();
+    pairs.join("&")
+}
+
+/// RFC 3986: everything but the unreserved characters, in upper-case hexadecimal.
+fn encoded(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
+            other => format!("%{other:02X}"),
+        })
+        .collect()
+}
+
+fn hmac(key: &[u8], message: &str) -> Vec<u8> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    mac.update(message.as_bytes());
+    mac.finalize().into_bytes().to_vec()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, Function};
+
+    fn signature(host: &str, session_token: &str) -> String {
+        let environment = Environment::of_process().replaced([
+            ("DB_HOST", Some(host.to_owned())),
+            ("DB_PORT", None),
+            ("DB_NAME", Some("tracking".to_owned())),
+            ("DB_USER", Some("ingest".to_owned())),
+            ("DB_AUTH", None),
+            ("DB_CA", None),
+            ("AWS_REGION", Some("eu-west-1".to_owned())),
+            ("AWS_ACCESS_KEY_ID", Some("AKIDEXAMPLE".to_owned())),
+            (
+                "AWS_SECRET_ACCESS_KEY",
+                Some("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".to_owned()),
+            ),
+            ("AWS_SESSION_TOKEN", Some(session_token.to_owned())),
+        ]);
+        let database = environment.database(Function::Ingest).unwrap();
+        let crate::config::Auth::Iam(credentials) = &database.auth else {
+            panic!("iam is the default")
+        };
+        let now = humantime::parse_rfc3339("2026-01-02T03:04:05Z").unwrap();
+        let token = token_at(&database, credentials, now);
+        token.rsplit_once("X-Amz-Signature=").unwrap().1.to_owned()
+    }
+
+    #[test]
+    fn the_signature_is_the_one_that_the_aws_tools_make() {
+        assert_eq!(
+            signature("db.example.eu-west-1.rds.amazonaws.com", ""),
+            "efc7e8f4afa9c6f5d6f650c92da724641d7ba0e599b222608d0c689fcb5e1385"
+        );
+        assert_eq!(
+            signature(
+                "db.proxy-abc.eu-west-1.rds.amazonaws.com",
+                "IQoJb3JpZ2luX2VjEXAMPLE//token+/=="
+            ),
+            "f1fffc078395242d1e31222d2b2a67504f70e451f0736e0da2fdc4c227222fcd"
+        );
+    }
+}

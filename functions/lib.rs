@@ -1,0 +1,11 @@
+//! Website-tracking beacons into PostgreSQL: the map of the library, in reading order.
+//!
+//! `ingest` walks `api_event → caller → beacon → landing → reply`; `migrate` walks
+//! `cfn_event → plan → run → report → send`. Neither uses the other; both stand on the four files here.
+
+pub mod config;
+pub mod log;
+pub mod db;
+pub mod site_key;
+pub mod ingest;
+pub mod migrate;
