@@ -1,5 +1,12 @@
 //! Everything with a socket, against real PostgreSQL and the real binaries: a file per promise.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "a test fails by panicking"
+)]
+
 mod support;
 
 mod support_works;

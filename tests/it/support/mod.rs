@@ -1,0 +1,21 @@
+//! The world around the functions: real PostgreSQL, and AWS at its wire.
+//!
+//! [`postgres`] and [`database`] give throwaway servers with TLS and fresh databases; [`function`] runs a real
+//! binary under [`runtime_api`]; [`response_url`] is where CloudFormation waits; [`proxy`] stands between a
+//! function and the database to cut, reset and count.
+#![allow(dead_code, reason = "each program that includes this uses a part of it")]
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "what goes wrong here ends the test that needed it"
+)]
+
+pub mod tools;
+pub mod authority;
+pub mod postgres;
+pub mod database;
+pub mod runtime_api;
+pub mod function;
+pub mod response_url;
+pub mod proxy;
+pub mod wait;

@@ -1,0 +1,126 @@
+//! Where CloudFormation waits for a custom resource's answer: takes PUTs, in good and in bad moods.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+/// How the endpoint behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    Good,
+    /// Answers with this status.
+    Status(u16),
+    /// Takes the request and never answers.
+    Silent,
+    /// Resets each connection.
+    Reset,
+}
+
+/// One answer as it came.
+#[derive(Debug)]
+pub struct Put {
+    pub path_and_query: String,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Put {
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).expect("the answer to CloudFormation is JSON")
+    }
+}
+
+pub struct ResponseUrl {
+    pub url: String,
+    mood: Arc<Mutex<Mood>>,
+    puts: mpsc::UnboundedReceiver<Put>,
+}
+
+/// What a pre-signed URL carries; it must appear in no log.
+pub const SIGNATURE: &str = "canary-signature-of-the-response-url";
+
+impl ResponseUrl {
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!(
+            "http://{}/answer?X-Amz-Signature={SIGNATURE}",
+            listener.local_addr().unwrap()
+        );
+        let mood = Arc::new(Mutex::new(Mood::Good));
+        let (sender, puts) = mpsc::unbounded_channel();
+        tokio::spawn(accept(listener, mood.clone(), sender));
+        Self { url, mood, puts }
+    }
+
+    pub fn set(&self, mood: Mood) {
+        *self.mood.lock().unwrap() = mood;
+    }
+
+    /// The next answer.
+    pub async fn put(&mut self) -> Put {
+        tokio::time::timeout(Duration::from_secs(60), self.puts.recv())
+            .await
+            .expect("no answer came")
+            .unwrap()
+    }
+
+    /// An answer that is here already.
+    pub fn put_now(&mut self) -> Option<Put> {
+        self.puts.try_recv().ok()
+    }
+}
+
+async fn accept(listener: TcpListener, mood: Arc<Mutex<Mood>>, puts: mpsc::UnboundedSender<Put>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let now = *mood.lock().unwrap();
+        if now == Mood::Reset {
+            stream.set_zero_linger().unwrap();
+            continue;
+        }
+        let puts = puts.clone();
+        let service = service_fn(move |request| take(now, puts.clone(), request));
+        tokio::spawn(
+            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
+        );
+    }
+}
+
+async fn take(
+    mood: Mood,
+    puts: mpsc::UnboundedSender<Put>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let headers = request.headers().iter();
+    let headers =
+        headers.map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into()));
+    let (headers, path_and_query) = (headers.collect(), request.uri().to_string());
+    let body = request
+        .into_body()
+        .collect()
+        .await
+        .map(|body| body.to_bytes().to_vec())
+        .unwrap_or_default();
+    let _ = puts.send(Put {
+        path_and_query,
+        headers,
+        body,
+    });
+    let code = match mood {
+        Mood::Status(code) => code,
+        Mood::Silent => std::future::pending().await,
+        Mood::Good | Mood::Reset => 200,
+    };
+    Ok(Response::builder()
+        .status(code)
+        .body(Full::new(Bytes::new()))
+        .unwrap())
+}
