@@ -61,14 +61,7 @@ impl Cluster {
 
     /// A server of one's own; fast rather than durable.
     pub fn own(version: Version) -> Self {
-        Self::start(
-            &version.bin(),
-            &[
-                "fsync = off",
-                "synchronous_commit = off",
-                "full_page_writes = off",
-            ],
-        )
+        Self::start(&version.bin(), &["fsync = off", "full_page_writes = off"])
     }
 
     /// A server with lines of one's own at the end of `postgresql.conf`.
