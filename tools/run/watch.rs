@@ -1,6 +1,5 @@
 //! `cargo lambda watch` and the functions that it starts: started in a group of their own, stopped to the last one.
 
-use std::collections::HashSet;
 use std::fs::{self, File};
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
@@ -8,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::settings::Settings;
-use crate::support::{tools, wait};
+use crate::support::{processes, tools, wait};
 use crate::Failed;
 
 /// It listens within a second; a loaded machine may need more.
@@ -77,20 +76,13 @@ impl Watch {
             failed = self.ended() => Err(failed),
         }
     }
-
-    fn signal(pid: u32, name: &str) {
-        let _ = Command::new("kill")
-            .args(["-s", name, &pid.to_string()])
-            .stderr(Stdio::null())
-            .status();
-    }
 }
 
 impl Drop for Watch {
     /// Its functions live in sessions of their own, so those that outlive it are ended one by one.
     fn drop(&mut self) {
-        let functions = descendants(self.child.id());
-        Self::signal(self.child.id(), "INT");
+        let functions = processes::below(self.child.id());
+        processes::signal(&self.child.id().to_string(), "INT");
         let started = Instant::now();
         while matches!(self.child.try_wait(), Ok(None)) {
             if started.elapsed() > STOP_LIMIT {
@@ -98,50 +90,8 @@ impl Drop for Watch {
             }
             std::thread::sleep(PAUSE);
         }
-        for (pid, born) in functions {
-            if birth(pid).as_deref() == Some(&*born) {
-                Self::signal(pid, "KILL");
-            }
+        for function in functions.iter().filter(|function| function.is_alive()) {
+            processes::signal(&function.pid.to_string(), "KILL");
         }
     }
-}
-
-/// Every process below `root`, with what tells it from a later one of the same number.
-fn descendants(root: u32) -> Vec<(u32, String)> {
-    let mut family = HashSet::from([root]);
-    let mut found = Vec::new();
-    let processes: Vec<(u32, u32)> = processes();
-    loop {
-        let before = found.len();
-        for (pid, parent) in &processes {
-            if family.contains(parent) && family.insert(*pid) {
-                found.extend(birth(*pid).map(|born| (*pid, born)));
-            }
-        }
-        if found.len() == before {
-            return found;
-        }
-    }
-}
-
-/// Number and parent of each process.
-fn processes() -> Vec<(u32, u32)> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| {
-            let pid = entry.file_name().to_str()?.parse().ok()?;
-            Some((pid, status(pid)?.get(1)?.parse().ok()?))
-        })
-        .collect()
-}
-
-fn birth(pid: u32) -> Option<String> {
-    status(pid)?.get(19).cloned()
-}
-
-/// The fields of `/proc/<pid>/stat` behind the name, which may hold anything.
-fn status(pid: u32) -> Option<Vec<String>> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let behind_name = text.rsplit_once(')')?.1;
-    Some(behind_name.split_whitespace().map(str::to_owned).collect())
 }

@@ -19,3 +19,4 @@ pub mod function;
 pub mod response_url;
 pub mod proxy;
 pub mod wait;
+pub mod processes;
