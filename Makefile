@@ -25,7 +25,7 @@ check: # format, lints of Rust, SQL, template and spelling, then the tests: what
 	@tools/install lint
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
-	$(bin)/squawk migrations/*.sql
+	$(bin)/squawk --pg-version 12.0 migrations/*.sql
 	$(bin)/cfn-lint template.yaml
 	SAM_CLI_TELEMETRY=0 $(bin)/sam validate --lint
 	$(bin)/typos
