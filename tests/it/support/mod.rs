@@ -12,6 +12,7 @@
 
 pub mod tools;
 pub mod authority;
+pub mod account;
 pub mod postgres;
 pub mod database;
 pub mod runtime_api;
