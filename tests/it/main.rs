@@ -10,3 +10,6 @@
 mod support;
 
 mod support_works;
+mod house_rules;
+mod template;
+mod make_run;

@@ -12,6 +12,7 @@
 
 pub mod tools;
 pub mod authority;
+pub mod account;
 pub mod postgres;
 pub mod database;
 pub mod runtime_api;
@@ -19,3 +20,4 @@ pub mod function;
 pub mod response_url;
 pub mod proxy;
 pub mod wait;
+pub mod processes;
