@@ -49,6 +49,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     notes: &'a [&'static str],
     #[serde(skip_serializing_if = "Option::is_none")]
+    audit_sqlstate: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     sqlstate: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -107,6 +109,7 @@ impl<'a> Account<'a> {
             database_ms: milliseconds(self.effort.database),
             duration_ms: milliseconds(duration),
             notes: &self.notes,
+            audit_sqlstate: self.effort.audit_error.as_deref(),
             sqlstate: None,
             error: None,
         };

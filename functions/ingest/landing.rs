@@ -69,6 +69,8 @@ pub struct Effort {
     pub database: Duration,
     /// Tags of what was done beside the straight path.
     pub detours: Vec<&'static str>,
+    /// SQLSTATE with which the audit of events failed that are stored all the same.
+    pub audit_error: Option<String>,
 }
 
 impl Landing<'_> {
@@ -107,7 +109,10 @@ impl Landing<'_> {
                 self.call(database, events, &mut audit, effort, until).await?,
                 events,
             ) {
-                (Called::Answered(answer), _) => self.count(&mut landed, events, &answer)?,
+                (Called::Answered(answer), _) => {
+                    self.count(&mut landed, events, &answer)?;
+                    effort.audit_error = answer.audit_error.or(effort.audit_error.take());
+                }
                 (Called::RefusedForAnEvent, [event]) => landed.refused.push(RefusedEvent {
                     index: event.index,
                     flaw: Flaw::NotStorable,

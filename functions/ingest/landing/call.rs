@@ -12,14 +12,8 @@ use super::super::beacon::Event;
 use super::super::failure::{Failure, Fault, Refusal};
 use super::Landing;
 
-const LAND: &str = "select verdict, event_index, raw_event_id, first_batch_id \
-     from raw.ingest_tracking_beacon($1, $2, $3, $4, $5, $6, $7, $8, $9, null, null)";
-
-/// The setting reaches no further than this one statement's transaction.
-const LAND_WITHOUT_AUDIT: &str =
-    "select landed.verdict, landed.event_index, landed.raw_event_id, landed.first_batch_id \
-     from set_config('tracking.audit', 'off', true), \
-     raw.ingest_tracking_beacon($1, $2, $3, $4, $5, $6, $7, $8, $9, null, null) landed";
+const LAND: &str = "select verdict, event_index, raw_event_id, first_batch_id, audit_error \
+     from raw.ingest_tracking_beacon($1, $2, $3, $4, $5, $6, $7, $8, $9, null, null, $10)";
 
 /// Whether the database's own audit function hears of the events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +26,8 @@ pub enum Audit {
 #[derive(Debug, Default)]
 pub struct Answer {
     refusal: Option<String>,
+    /// SQLSTATE with which the audit of stored events failed.
+    pub audit_error: Option<String>,
     /// One for each event that was sent.
     pub rows: Vec<EventRow>,
 }
@@ -62,7 +58,8 @@ pub async fn call(
     let payloads: Vec<Json<&RawValue>> = events.iter().map(|event| Json(&*event.payload)).collect();
     let keys: Vec<Uuid> = events.iter().map(|event| event.key).collect();
     let receipt = landing.receipt.to_string();
-    let parameters: [(&(dyn ToSql + Sync), Type); 9] = [
+    let is_audited = audit == Audit::On;
+    let parameters: [(&(dyn ToSql + Sync), Type); 10] = [
         (&api_key_hk.as_slice(), Type::BYTEA),
         (&caller.origin, Type::TEXT),
         (&caller.client_ip, Type::INET),
@@ -72,12 +69,9 @@ pub async fn call(
         (&receipt, Type::VARCHAR),
         (&landing.received, Type::TIMESTAMPTZ),
         (&Json(&caller.record), Type::JSONB),
+        (&is_audited, Type::BOOL),
     ];
-    let text = match audit {
-        Audit::On => LAND,
-        Audit::Off => LAND_WITHOUT_AUDIT,
-    };
-    Answer::read(&client.query_typed(text, &parameters).await?)
+    Answer::read(&client.query_typed(LAND, &parameters).await?)
 }
 
 impl Answer {
@@ -96,6 +90,7 @@ impl Answer {
                 is_new: id.is_some(),
                 first_receipt: row.try_get(3)?,
             });
+            answer.audit_error = row.try_get::<_, Option<String>>(4)?.or(answer.audit_error);
         }
         Ok(answer)
     }
