@@ -9,4 +9,8 @@
 
 mod support;
 
+/// The real binary.
+const INGEST: &str = env!("CARGO_BIN_EXE_ingest");
+
 mod support_works;
+mod ingest_answers;
