@@ -14,3 +14,5 @@ const INGEST: &str = env!("CARGO_BIN_EXE_ingest");
 
 mod support_works;
 mod ingest_answers;
+mod ingest_senders;
+mod ingest_events;
