@@ -14,6 +14,7 @@ pub mod tools;
 pub mod authority;
 pub mod postgres;
 pub mod database;
+pub mod v001;
 pub mod runtime_api;
 pub mod function;
 pub mod response_url;
