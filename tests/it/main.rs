@@ -16,3 +16,6 @@ mod support_works;
 mod ingest_answers;
 mod ingest_senders;
 mod ingest_events;
+mod ingest_connection;
+mod ingest_start;
+mod ingest_watch;
