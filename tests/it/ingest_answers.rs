@@ -228,7 +228,11 @@ async fn each_outcome_has_its_status_tag_and_rows_in_both_shapes() {
         for case in cases(shape, &keys) {
             let answer = ingest.send(&case.request).await;
             let label = format!("{shape:?}, {}: {answer:?}", case.label);
-            assert_eq!((answer.status, answer.tag()), (case.status, case.tag), "{label}");
+            assert_eq!(
+                (answer.shape, answer.status, answer.tag()),
+                (shape, case.status, case.tag),
+                "{label}"
+            );
             rows += case.rows;
             assert_eq!(site.count().await, rows, "{label}");
             is_readable_by_a_page(&answer, case.request.origin(), &label);

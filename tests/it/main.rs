@@ -20,3 +20,6 @@ mod ingest_answers;
 mod ingest_senders;
 mod ingest_events;
 mod v001_by_hand;
+mod ingest_connection;
+mod ingest_start;
+mod ingest_watch;
