@@ -10,3 +10,5 @@
 mod support;
 
 mod support_works;
+mod migrate_stack;
+mod migrate_deploy;
