@@ -23,3 +23,5 @@ mod v001_by_hand;
 mod ingest_connection;
 mod ingest_start;
 mod ingest_watch;
+mod migrate_stack;
+mod migrate_deploy;
