@@ -42,6 +42,8 @@ pub struct ApiEvent<'a> {
     pub query: Cow<'a, str>,
     /// The gateway's word for who connected to it.
     pub source_ip: Option<Cow<'a, str>>,
+    /// An HTTP API's payload format 2.0, which has more members than a REST API's.
+    pub is_format_2: bool,
     headers: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     received_ms: Option<u64>,
     body: Option<&'a RawValue>,
@@ -69,6 +71,7 @@ impl<'a> ApiEvent<'a> {
                 .text("rawQueryString")
                 .unwrap_or_else(|| Cow::Owned(query_of(&event))),
             source_ip: http.text("sourceIp").or_else(|| identity.text("sourceIp")),
+            is_format_2: event.text("version").as_deref() == Some("2.0"),
             headers: headers(&event),
             received_ms: milliseconds
                 .and_then(|text| text.parse().ok())

@@ -35,6 +35,9 @@ pub struct Reply {
     headers: serde_json::Map<String, Value>,
     body: String,
     is_base64_encoded: bool,
+    /// Never one. `cargo lambda watch` takes no answer of an HTTP API without this member, a REST API none with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cookies: Option<[Value; 0]>,
 }
 
 impl Reply {
@@ -76,6 +79,7 @@ pub fn reply(event: &ApiEvent<'_>, outcome: &Result<Outcome, Failure>, receipt: 
         headers,
         body,
         is_base64_encoded: false,
+        cookies: event.is_format_2.then_some([]),
     }
 }
 

