@@ -170,7 +170,8 @@ async fn tenants_never_meet() {
 #[tokio::test]
 async fn an_event_that_the_database_refuses_unforeseen_costs_no_neighbour() {
     let site = Site::new().await;
-    let sql = "create function public.refuse() returns trigger language plpgsql as $$ begin return new; end $$;
+    let sql =
+        "create function public.refuse() returns trigger language plpgsql as $$ begin return new; end $$;
                create trigger refuse before insert on raw.site_tracking_events_r
                  for each row execute function public.refuse()";
     site.admin.batch_execute(sql).await.unwrap();
