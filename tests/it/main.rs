@@ -10,4 +10,6 @@
 mod support;
 
 mod support_works;
+mod v001_beacon;
 mod v001_by_hand;
+mod v001_table;
