@@ -25,3 +25,5 @@ mod ingest_start;
 mod ingest_watch;
 mod migrate_stack;
 mod migrate_deploy;
+mod v001_beacon;
+mod v001_table;
