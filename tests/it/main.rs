@@ -12,3 +12,7 @@ mod support;
 mod support_works;
 mod migrate_stack;
 mod migrate_deploy;
+mod migrate_bad_luck;
+mod migrate_answer;
+mod migrate_actions;
+mod migrate_at_once;
