@@ -18,6 +18,9 @@ pub struct Proxy {
     stall: Arc<Stall>,
 }
 
+/// What the messages that were seen are kept in, and when they are held back.
+type Watch = (Arc<Mutex<Vec<u8>>>, Arc<Stall>);
+
 /// After how many messages the next one is held back.
 #[derive(Default)]
 struct Stall {
@@ -79,12 +82,7 @@ impl Proxy {
     }
 }
 
-async fn serve(
-    mut client: TcpStream,
-    to_port: u16,
-    seen: Option<(Arc<Mutex<Vec<u8>>>, Arc<Stall>)>,
-    mut cut: broadcast::Receiver<()>,
-) {
+async fn serve(mut client: TcpStream, to_port: u16, seen: Option<Watch>, mut cut: broadcast::Receiver<()>) {
     client.set_nodelay(true).unwrap();
     client.set_zero_linger().unwrap();
     if seen.is_some() {
@@ -133,7 +131,7 @@ struct Messages {
 }
 
 impl Messages {
-    fn new((seen, stall): (Arc<Mutex<Vec<u8>>>, Arc<Stall>)) -> Self {
+    fn new((seen, stall): Watch) -> Self {
         Self {
             seen,
             stall,

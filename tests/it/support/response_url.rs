@@ -109,10 +109,11 @@ async fn accept(
         tokio::spawn(async move {
             match tls {
                 None => serve(stream, now, puts).await,
-                Some(tls) => match tls.accept(stream).await {
-                    Ok(stream) => serve(stream, now, puts).await,
-                    Err(_) => return,
-                },
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        serve(stream, now, puts).await;
+                    }
+                }
             }
         });
     }
