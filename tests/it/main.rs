@@ -27,3 +27,7 @@ mod migrate_stack;
 mod migrate_deploy;
 mod v001_beacon;
 mod v001_table;
+mod migrate_bad_luck;
+mod migrate_answer;
+mod migrate_actions;
+mod migrate_at_once;
