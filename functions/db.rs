@@ -194,7 +194,10 @@ impl fmt::Display for ConnectError {
                 CONNECT_TIMEOUT.as_secs()
             ),
             Self::Unreachable(why) => write!(f, "{why}: {}", remedy(why)),
-            Self::Authority(why) => write!(f, "the certificates of DB_CA cannot be used: {why}"),
+            Self::Authority(why) => write!(
+                f,
+                "the certificates of DB_CA cannot be used: {why}: set it to rds, system or a PEM file"
+            ),
             Self::Refused { sqlstate, message } => {
                 write!(
                     f,

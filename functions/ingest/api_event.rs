@@ -32,8 +32,19 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// 1 January 2100: a time beyond it is no time at which a gateway received anything.
 const LATEST_MS: u64 = 4_102_444_800_000;
 
+/// The two formats in which gateways tell of requests, and want to be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// REST APIs and load balancers.
+    V1,
+    /// HTTP APIs and function URLs.
+    V2,
+}
+
 /// One HTTP request as its gateway tells it.
 pub struct ApiEvent<'a> {
+    /// The gateway's format.
+    pub format: Format,
     /// In capitals as sent; empty where the event is no HTTP request.
     pub method: Cow<'a, str>,
     /// Without the stage.
@@ -42,8 +53,6 @@ pub struct ApiEvent<'a> {
     pub query: Cow<'a, str>,
     /// The gateway's word for who connected to it.
     pub source_ip: Option<Cow<'a, str>>,
-    /// An HTTP API's payload format 2.0, which has more members than a REST API's.
-    pub is_format_2: bool,
     headers: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     received_ms: Option<u64>,
     body: Option<&'a RawValue>,
@@ -61,7 +70,12 @@ impl<'a> ApiEvent<'a> {
         let milliseconds = context
             .text("timeEpoch")
             .or_else(|| context.text("requestTimeEpoch"));
+        let format = match context.get("http") {
+            Some(_) => Format::V2,
+            None => Format::V1,
+        };
         Self {
+            format,
             method: http
                 .text("method")
                 .or_else(|| event.text("httpMethod"))
@@ -71,7 +85,6 @@ impl<'a> ApiEvent<'a> {
                 .text("rawQueryString")
                 .unwrap_or_else(|| Cow::Owned(query_of(&event))),
             source_ip: http.text("sourceIp").or_else(|| identity.text("sourceIp")),
-            is_format_2: event.text("version").as_deref() == Some("2.0"),
             headers: headers(&event),
             received_ms: milliseconds
                 .and_then(|text| text.parse().ok())

@@ -1,13 +1,13 @@
 //! What the sender is told: the only file that knows status codes.
 //!
-//! In: the event and its outcome. Out: the answer in the shape that HTTP APIs and REST APIs both take, with the
-//! headers that let a page of any origin read it. A fault is never shown: the sender is told to come again.
+//! In: the event and its outcome. Out: the answer in the gateway's format, with the headers that let a page of any
+//! origin read it. A fault is never shown: the sender is told to come again.
 
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::api_event::ApiEvent;
+use super::api_event::{ApiEvent, Format};
 use super::failure::{Failure, Fault, Refusal};
 use super::{route, Outcome};
 
@@ -35,9 +35,9 @@ pub struct Reply {
     headers: serde_json::Map<String, Value>,
     body: String,
     is_base64_encoded: bool,
-    /// Never one. `cargo lambda watch` takes no answer of an HTTP API without this member, a REST API none with it.
+    /// Format 2.0's way to set cookies; a REST API answers 502 to a member that it does not know.
     #[serde(skip_serializing_if = "Option::is_none")]
-    cookies: Option<[Value; 0]>,
+    cookies: Option<[&'static str; 0]>,
 }
 
 impl Reply {
@@ -79,7 +79,7 @@ pub fn reply(event: &ApiEvent<'_>, outcome: &Result<Outcome, Failure>, receipt: 
         headers,
         body,
         is_base64_encoded: false,
-        cookies: event.is_format_2.then_some([]),
+        cookies: (event.format == Format::V2).then_some([]),
     }
 }
 

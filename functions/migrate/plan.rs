@@ -59,8 +59,8 @@ pub enum Plan {
     Apply,
     /// The owner's name is struck from the ledger; the objects stay.
     StrikeOwner,
-    /// The rollback file.
-    RollBack(OnDelete),
+    /// The rollback file, with what it may destroy; `None`: as many rows as somebody counted by hand.
+    RollBack(Option<OnDelete>),
 }
 
 /// A plan and the sentence that says why.
@@ -120,7 +120,7 @@ fn leave(owner: &Owner, on_delete: OnDelete, found: &Found) -> Decision {
         return (Plan::StrikeOwner, reason.to_owned());
     }
     (
-        Plan::RollBack(on_delete),
+        Plan::RollBack(Some(on_delete)),
         "the last owner leaves what a stack made".to_owned(),
     )
 }
@@ -129,10 +129,7 @@ fn gone(found: &Found) -> Decision {
     if found.objects.is_empty() {
         return (Plan::Keep, "nothing of V001 is there".to_owned());
     }
-    (
-        Plan::RollBack(OnDelete::DropIfEmpty),
-        "asked for by hand".to_owned(),
-    )
+    (Plan::RollBack(None), "asked for by hand".to_owned())
 }
 
 #[cfg(test)]
@@ -235,14 +232,14 @@ mod tests {
                 owner("a"),
                 DropIfEmpty,
                 there(&["a"]),
-                Plan::RollBack(DropIfEmpty),
+                Plan::RollBack(Some(DropIfEmpty)),
             ),
             (
                 "last, drop",
                 owner("a"),
                 Drop,
                 there(&["a"]),
-                Plan::RollBack(Drop),
+                Plan::RollBack(Some(Drop)),
             ),
             ("retain", owner("a"), Retain, there(&["a"]), Plan::Keep),
             (
@@ -271,7 +268,7 @@ mod tests {
     #[test]
     fn by_hand_the_layer_goes_whoever_owns_it_and_only_if_it_is_there() {
         let gone = |found: &Found| decide(&Wish::Gone(None), found, "now").0;
-        assert_eq!(gone(&there(&["a", "b"])), Plan::RollBack(OnDelete::DropIfEmpty));
+        assert_eq!(gone(&there(&["a", "b"])), Plan::RollBack(None));
         assert_eq!(gone(&Found::default()), Plan::Keep);
     }
 }

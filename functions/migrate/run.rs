@@ -174,8 +174,11 @@ impl Attempt<'_> {
         match plan {
             Plan::Keep => self.ready_login().await?,
             Plan::Apply => self.apply().await?,
-            Plan::StrikeOwner => self.roll_back(OnDelete::Retain).await?,
-            Plan::RollBack(on_delete) => self.roll_back(on_delete).await?,
+            Plan::StrikeOwner => self.roll_back("leave").await?,
+            Plan::RollBack(on_delete) => {
+                self.remove_logins().await?;
+                self.roll_back(on_delete.map_or("", as_setting)).await?;
+            }
         }
         Ok(self.client.batch_execute("commit").await?)
     }
@@ -234,12 +237,7 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    async fn roll_back(&mut self, on_delete: OnDelete) -> Result<(), Failure> {
-        let on_delete = match on_delete {
-            OnDelete::Retain => "retain",
-            OnDelete::DropIfEmpty => "drop_if_empty",
-            OnDelete::Drop => "drop",
-        };
+    async fn roll_back(&mut self, on_delete: &str) -> Result<(), Failure> {
         let drop_rows = match self.order.wish {
             Wish::Gone(Some(rows)) => rows.to_string(),
             _ => String::new(),
@@ -249,7 +247,6 @@ impl Attempt<'_> {
             ("tracking.drop_rows", &drop_rows),
         ])
         .await?;
-        self.remove_logins().await?;
         self.send(V001.rollback()).await?;
         let written = record::last_rolled_back(self.client).await?;
         self.report.outcome = match written.status.as_deref() {
@@ -278,7 +275,9 @@ impl Attempt<'_> {
     async fn tell(&self, more: &[(&str, &str)]) -> Result<(), Failure> {
         let order = self.order;
         let owner = order.owner();
+        let reason = self.report.reason.clone();
         let settings = [
+            ("tracking.reason", reason.as_str()),
             ("tracking.stack_id", owner.map_or("", |o| &o.stack_id)),
             (
                 "tracking.logical_resource_id",
@@ -361,6 +360,15 @@ impl Attempt<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// What the rollback file is told; it is told nothing where somebody asks by hand.
+fn as_setting(on_delete: OnDelete) -> &'static str {
+    match on_delete {
+        OnDelete::Retain => "retain",
+        OnDelete::DropIfEmpty => "drop_if_empty",
+        OnDelete::Drop => "drop",
     }
 }
 
