@@ -12,4 +12,8 @@ mod support;
 mod support_works;
 mod v001_beacon;
 mod v001_by_hand;
+mod v001_optional;
+mod v001_privileges;
+mod v001_rollback;
 mod v001_table;
+mod v001_verify;

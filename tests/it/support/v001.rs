@@ -20,7 +20,10 @@ pub fn steps(verb: &str) -> Vec<Step> {
         .skip(1)
         .map(|part| {
             let (name, sql) = part.split_once('\n').unwrap();
-            Step { name: name.to_owned(), sql: sql.to_owned() }
+            Step {
+                name: name.to_owned(),
+                sql: sql.to_owned(),
+            }
         })
         .collect()
 }
@@ -42,7 +45,11 @@ pub struct Said {
 impl<'d> Operator<'d> {
     pub fn superuser(database: &'d Database<'d>) -> Self {
         use super::postgres::{SUPERUSER, SUPERUSER_PASSWORD};
-        Self { database, user: SUPERUSER.to_owned(), password: SUPERUSER_PASSWORD.to_owned() }
+        Self {
+            database,
+            user: SUPERUSER.to_owned(),
+            password: SUPERUSER_PASSWORD.to_owned(),
+        }
     }
 
     /// A login that may make schemas in this database and nothing else in the server; its password is its name.
@@ -50,7 +57,11 @@ impl<'d> Operator<'d> {
         let user = database.login("").await;
         let grant = format!("grant create on database {} to {user}", database.name);
         database.superuser().await.batch_execute(&grant).await.unwrap();
-        Self { database, password: user.clone(), user }
+        Self {
+            database,
+            password: user.clone(),
+            user,
+        }
     }
 
     pub async fn client(&self) -> Client {
@@ -66,7 +77,11 @@ impl<'d> Operator<'d> {
     #[track_caller]
     pub fn must(&self, verb: &str, arguments: &[&str]) -> Said {
         let said = self.file(verb, arguments);
-        assert!(said.succeeded, "{verb} {arguments:?} as {}: {}", self.user, said.stderr);
+        assert!(
+            said.succeeded,
+            "{verb} {arguments:?} as {}: {}",
+            self.user, said.stderr
+        );
         said
     }
 
@@ -85,7 +100,11 @@ impl<'d> Operator<'d> {
         let writer = std::thread::spawn(move || {
             let _ = stdin.write_all(sql.as_bytes());
         });
-        let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = child.wait_with_output().unwrap();
         writer.join().unwrap();
         Said {
             succeeded: status.success(),
@@ -97,7 +116,9 @@ impl<'d> Operator<'d> {
 
 /// SQLSTATE, message and hint of what the server refused.
 pub fn refusal<T>(result: Result<T, Error>) -> (String, String, String) {
-    let Err(error) = result else { panic!("it was not refused") };
+    let Err(error) = result else {
+        panic!("it was not refused")
+    };
     let error = error.as_db_error().expect("an answer of the server");
     (
         error.code().code().to_owned(),
@@ -114,9 +135,11 @@ pub async fn catalog(client: &Client) -> String {
           where nspname !~ '^pg_' and nspname not in ('information_schema', 'migrations')),
         rel as (select c.*, ns.nspname from pg_class c join ns on ns.oid = c.relnamespace)
         select coalesce(string_agg(line, E'\n' order by line collate "C"), '') from (
-          select format('schema %s %s %s', nspname, nspowner::regrole, coalesce(nspacl, acldefault('n', nspowner))) as line
+          select format('schema %s %s %s', nspname, nspowner::regrole, 
+            array(select unnest(coalesce(nspacl, acldefault('n', nspowner)))::text order by 1)) as line
           from ns
-          union all select format('relation %s %s.%s %s %s %s', relkind, nspname, relname, relowner::regrole, relacl,
+          union all select format('relation %s %s.%s %s %s %s', relkind, nspname, relname, relowner::regrole,
+            array(select unnest(relacl)::text order by 1),
             reloptions) from rel
           union all select format('column %s.%s %s %s %s %s %s', nspname, relname, attname,
             format_type(atttypid, atttypmod), attnotnull, pg_get_expr(adbin, adrelid), attacl)
@@ -125,7 +148,8 @@ pub async fn catalog(client: &Client) -> String {
           union all select format('constraint %s %s %s', conrelid::regclass, conname, pg_get_constraintdef(k.oid))
             from pg_constraint k join ns on ns.oid = connamespace
           union all select 'index ' || pg_get_indexdef(rel.oid) from rel where relkind = 'i'
-          union all select format('function %s %s %s', pg_get_functiondef(p.oid), proowner::regrole, proacl)
+          union all select format('function %s %s %s', pg_get_functiondef(p.oid), proowner::regrole,
+            array(select unnest(proacl)::text order by 1))
             from pg_proc p join ns on ns.oid = pronamespace
           union all select 'trigger ' || pg_get_triggerdef(t.oid) from pg_trigger t join rel on rel.oid = tgrelid
             where not tgisinternal
@@ -136,4 +160,13 @@ pub async fn catalog(client: &Client) -> String {
           union all select format('member %s %s', roleid::regrole, member::regrole) from pg_auth_members
         ) as lines"#;
     client.query_one(SQL, &[]).await.unwrap().get(0)
+}
+
+/// Panics with the lines that differ, and no others.
+#[track_caller]
+pub fn assert_same(found: &str, expected: &str, label: &str) {
+    let lacks = |text: &str, line: &&str| !text.lines().any(|other| other == *line);
+    let gone: Vec<_> = expected.lines().filter(|line| lacks(found, line)).collect();
+    let new: Vec<_> = found.lines().filter(|line| lacks(expected, line)).collect();
+    assert!(found == expected, "{label}:\ngone {gone:#?}\nnew {new:#?}");
 }
