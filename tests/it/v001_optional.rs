@@ -6,8 +6,8 @@ use std::time::Instant;
 use tokio_postgres::Client;
 
 use crate::support::database::{v001, Database};
-use crate::support::postgres::{Cluster, Version};
-use crate::support::v001::{assert_same, catalog, refusal, Operator};
+use crate::support::postgres::Version;
+use crate::support::v001::{alone, assert_same, catalog, layered, refusal, Operator};
 
 const TENANTS: &str =
     "create schema auth; create table auth.tenant_h (tenant_hk bytea primary key, tenant_bk varchar(255),
@@ -48,7 +48,7 @@ async fn count(client: &Client, table: &str) -> i64 {
 #[tokio::test]
 async fn all_sixteen_combinations_are_applied_bound_verified_and_undone() {
     for version in Version::ALL {
-        let cluster = Cluster::own(version);
+        let cluster = alone(version).await;
         let parts = [
             TENANTS.to_owned(),
             HASH.to_owned(),
@@ -170,7 +170,7 @@ async fn an_audit_that_raises_or_hangs_costs_no_event_and_is_reported_with_the_r
         ),
     ];
     for version in Version::ALL {
-        let cluster = Cluster::own(version);
+        let cluster = alone(version).await;
         for (body, fault, remedy, code) in &cases {
             let label = format!("{version:?} {body}");
             let database = Database::empty(&cluster).await;
@@ -214,7 +214,7 @@ async fn an_audit_that_raises_or_hangs_costs_no_event_and_is_reported_with_the_r
 
 #[tokio::test]
 async fn a_search_path_given_as_the_remedy_says_makes_the_audit_work_at_once() {
-    let cluster = Cluster::own(Version::Default);
+    let cluster = alone(Version::Default).await;
     let database = Database::empty(&cluster).await;
     let client = database.superuser().await;
     client
@@ -260,7 +260,7 @@ async fn a_hash_that_raises_hangs_or_differs_is_reported_and_only_a_different_on
         ),
     ];
     for version in [Version::Oldest, Version::Newest] {
-        let cluster = Cluster::own(version);
+        let cluster = alone(version).await;
         for (body, says, drift) in cases {
             let database = Database::empty(&cluster).await;
             let client = database.superuser().await;
@@ -285,7 +285,7 @@ async fn a_hash_that_raises_hangs_or_differs_is_reported_and_only_a_different_on
 #[tokio::test]
 async fn what_comes_later_is_drift_that_a_second_create_binds_also_for_sessions_that_are_there() {
     for version in Version::ALL {
-        let cluster = Cluster::own(version);
+        let cluster = alone(version).await;
         let database = Database::empty(&cluster).await;
         let client = database.superuser().await;
         client
@@ -322,8 +322,8 @@ async fn what_comes_later_is_drift_that_a_second_create_binds_also_for_sessions_
 #[tokio::test]
 async fn events_of_unknown_tenants_stay_and_new_ones_are_refused() {
     for version in [Version::Oldest, Version::Newest] {
-        let cluster = Cluster::own(version);
-        let database = Database::with_v001(&cluster).await;
+        let cluster = alone(version).await;
+        let database = layered(&cluster).await;
         let client = database.superuser().await;
         client
             .batch_execute(&format!("{KEY}; {}; {TENANTS}", beacon("orphan", 1, "r", "")))

@@ -6,6 +6,7 @@ use tokio_postgres::Client;
 
 use crate::support::database::Database;
 use crate::support::postgres::{Cluster, Version};
+use crate::support::v001::{alone, layered};
 
 /// Object, privilege, the statement that needs it, and who may: `-` nobody, else `i` ingest, `p` processor.
 const RIGHTS: &[(&str, &str, &str, &str)] = &[
@@ -67,8 +68,8 @@ const LOGINS: [(&str, &str); 3] = [
 #[tokio::test]
 async fn each_login_may_do_what_the_table_says_and_nothing_else() {
     for version in Version::ALL {
-        let cluster = Cluster::own(version);
-        let database = Database::with_v001(&cluster).await;
+        let cluster = alone(version).await;
+        let database = layered(&cluster).await;
         let superuser = database.superuser().await;
         every_object_is_in_the_table(&superuser).await;
         let columns =

@@ -3,8 +3,8 @@
 use tokio_postgres::Client;
 
 use crate::support::database::{v001, Database};
-use crate::support::postgres::{Cluster, Version};
-use crate::support::v001::{assert_same, catalog, refusal, Operator};
+use crate::support::postgres::Version;
+use crate::support::v001::{alone, assert_same, catalog, layered, refusal, Operator};
 
 const EVENT: &str = "insert into raw.site_tracking_events_r (tenant_hk, raw_payload) values ('x', '[]')";
 
@@ -33,8 +33,8 @@ async fn ledger(client: &Client, table: &str, column: &str) -> Option<String> {
 #[tokio::test]
 async fn events_go_only_for_their_exact_count_and_the_refusal_prints_the_line() {
     for version in Version::ALL {
-        let cluster = Cluster::own(version);
-        let database = Database::with_v001(&cluster).await;
+        let cluster = alone(version).await;
+        let database = layered(&cluster).await;
         let client = database.superuser().await;
         client.batch_execute(&format!("{EVENT}; {EVENT}")).await.unwrap();
         let before = catalog(&client).await;
@@ -93,7 +93,7 @@ async fn the_mode_decides_what_stays_and_a_retained_layer_is_taken_up_again() {
         ("drop", 1, "ROLLED_BACK", 0, false),
     ];
     for version in Version::ALL {
-        let cluster = Cluster::own(version);
+        let cluster = alone(version).await;
         let database = Database::empty(&cluster).await;
         let client = database.superuser().await;
         client.batch_execute("create schema auth; create table auth.tenant_h (tenant_hk bytea primary key); insert into auth.tenant_h values ('x')").await.unwrap();
@@ -171,7 +171,7 @@ async fn what_others_keep_in_schema_raw_survives_and_so_does_the_schema() {
         create function raw.somebodys() returns int language sql as 'select 1';
         create role analyst; grant usage on schema raw to analyst; insert into raw.somebodys_r values (1, '{}')";
     for version in Version::ALL {
-        let cluster = Cluster::own(version);
+        let cluster = alone(version).await;
         for (earlier, schema) in [(true, "made by others"), (false, "made by V001")] {
             let database = Database::empty(&cluster).await;
             let client = database.superuser().await;
@@ -222,8 +222,8 @@ async fn what_others_keep_in_schema_raw_survives_and_so_does_the_schema() {
 #[tokio::test]
 async fn a_dependent_of_somebody_else_stops_the_rollback_with_its_name() {
     for version in [Version::Oldest, Version::Newest] {
-        let cluster = Cluster::own(version);
-        let database = Database::with_v001(&cluster).await;
+        let cluster = alone(version).await;
+        let database = layered(&cluster).await;
         let client = database.superuser().await;
         client
             .batch_execute("create view public.report as select raw_payload from raw.site_tracking_events_r")
@@ -244,9 +244,9 @@ async fn a_dependent_of_somebody_else_stops_the_rollback_with_its_name() {
 #[tokio::test]
 async fn a_role_that_something_needs_stays_and_is_reported() {
     for version in Version::ALL {
-        let cluster = Cluster::own(version);
-        let here = Database::with_v001(&cluster).await;
-        let there = Database::with_v001(&cluster).await;
+        let cluster = alone(version).await;
+        let here = layered(&cluster).await;
+        let there = layered(&cluster).await;
         let login = here.login("tracking_ingest_role").await;
         let said = Operator::superuser(&here).must("rollback", &["-1"]).stderr;
         assert!(
@@ -266,7 +266,7 @@ async fn a_role_that_something_needs_stays_and_is_reported() {
 #[tokio::test]
 async fn a_ledger_of_somebody_else_is_left_alone_and_said_so() {
     for version in [Version::Oldest, Version::Newest] {
-        let cluster = Cluster::own(version);
+        let cluster = alone(version).await;
         let database = Database::empty(&cluster).await;
         let client = database.superuser().await;
         client.batch_execute("create schema migrations; create table migrations.migration_log (id int); insert into migrations.migration_log values (7)").await.unwrap();
@@ -290,7 +290,7 @@ async fn a_ledger_of_somebody_else_is_left_alone_and_said_so() {
 
 #[tokio::test]
 async fn the_ledger_says_who_made_what_and_an_attempt_is_one_row() {
-    let cluster = Cluster::own(Version::Default);
+    let cluster = alone(Version::Default).await;
     let database = Database::empty(&cluster).await;
     let client = database.superuser().await;
     client.batch_execute("create schema raw; set tracking.stack_id = 'stack'; set tracking.logical_resource_id = 'Layer';

@@ -2,7 +2,7 @@
 
 use crate::support::database::{v001, Database};
 use crate::support::postgres::{Cluster, Version};
-use crate::support::v001::{refusal, Operator};
+use crate::support::v001::{alone, layered, refusal, Operator};
 
 /// What somebody changed, and what verify says of it.
 const CHANGES: [(&str, &str); 52] = [
@@ -101,8 +101,8 @@ const FOREIGN: [&str; 6] = [
 #[tokio::test]
 async fn every_departure_from_v001_is_named_and_nothing_else() {
     for version in Version::ALL {
-        let cluster = Cluster::own(version);
-        let database = Database::with_v001(&cluster).await;
+        let cluster = alone(version).await;
+        let database = layered(&cluster).await;
         let client = database.superuser().await;
         let verify = v001("verify");
         for (change, says) in CHANGES {
@@ -124,8 +124,8 @@ async fn every_departure_from_v001_is_named_and_nothing_else() {
 
 #[tokio::test]
 async fn all_differences_are_told_at_once() {
-    let cluster = Cluster::own(Version::Default);
-    let database = Database::with_v001(&cluster).await;
+    let cluster = alone(Version::Default).await;
+    let database = layered(&cluster).await;
     let client = database.superuser().await;
     let breakage = "drop index raw.site_tracking_events_r_pending; drop function raw.quarantined_bytes;
         alter table raw.site_tracking_events_r alter tenant_hk drop not null";
@@ -142,7 +142,7 @@ async fn all_differences_are_told_at_once() {
 
 #[tokio::test]
 async fn on_an_empty_database_verify_names_what_is_missing() {
-    let cluster = Cluster::own(Version::Default);
+    let cluster = alone(Version::Default).await;
     let database = Database::empty(&cluster).await;
     let (code, message, _) = refusal(database.superuser().await.batch_execute(&v001("verify")).await);
     assert_eq!(code, "TR011");

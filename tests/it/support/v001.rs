@@ -3,9 +3,12 @@
 use std::io::Write;
 use std::process::{Output, Stdio};
 
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
 use tokio_postgres::{Client, Error};
 
 use super::database::{v001, Database};
+use super::postgres::{Cluster, Version};
+use super::wait;
 
 /// One step of a file: what stands between two lines `-- step: name`.
 pub struct Step {
@@ -26,6 +29,50 @@ pub fn steps(verb: &str) -> Vec<Step> {
             }
         })
         .collect()
+}
+
+/// A server of this version as it was at first, for one test at a time: roles belong to the whole server, and these
+/// tests make and drop them. A server for each test would cost more than the test.
+pub async fn alone(version: Version) -> MutexGuard<'static, Cluster> {
+    static CLUSTERS: [OnceCell<Mutex<Cluster>>; 3] = [const { OnceCell::const_new() }; 3];
+    let cluster = CLUSTERS[version as usize]
+        .get_or_init(|| async { Mutex::new(Cluster::own(version)) })
+        .await
+        .lock()
+        .await;
+    clear(&cluster).await;
+    cluster
+}
+
+/// Drops the databases and the roles that an earlier test left.
+async fn clear(cluster: &Cluster) {
+    const LEFT: &str = "select format('drop database %I', datname) from pg_database
+          where datname not in ('postgres', 'template0', 'template1')
+        union all select format('drop role %I', rolname) from pg_roles where rolname !~ '^(pg_|postgres$)'";
+    let name = "postgres".to_owned();
+    let client = Database { cluster, name }.superuser().await;
+    for row in client.query(LEFT, &[]).await.unwrap() {
+        let sql: String = row.get(0);
+        let others = "select pg_terminate_backend(pid) from pg_stat_activity
+            where pid <> pg_backend_pid() and backend_type = 'client backend'";
+        wait::until_async(&sql, std::time::Duration::from_secs(20), || async {
+            client.batch_execute(others).await.unwrap();
+            client.batch_execute(&sql).await.ok()
+        })
+        .await;
+    }
+}
+
+/// A fresh database with V001 in it.
+pub async fn layered(cluster: &Cluster) -> Database<'_> {
+    let database = Database::empty(cluster).await;
+    database
+        .superuser()
+        .await
+        .batch_execute(&v001("create"))
+        .await
+        .unwrap();
+    database
 }
 
 /// Who runs `psql`, on which database.
