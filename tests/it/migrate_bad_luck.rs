@@ -362,6 +362,24 @@ async fn a_failed_attempt_is_in_the_ledger_with_its_reason() {
 }
 
 #[tokio::test]
+async fn what_verify_does_not_accept_is_not_committed() {
+    let mut stack = Stack::new(shared().await).await;
+    let client = stack.client().await;
+    client
+        .batch_execute("alter default privileges grant insert on tables to tracking_ingest_role")
+        .await
+        .unwrap();
+    let before = catalog(&client).await;
+    let answer = stack.create().await;
+    assert_failed(&answer, "TR011");
+    assert_failed(
+        &answer,
+        "tracking_ingest_role has INSERT on raw.site_tracking_events_r",
+    );
+    assert_eq!(catalog(&client).await, before);
+}
+
+#[tokio::test]
 async fn a_missing_permission_is_named_with_the_grant() {
     let cluster = shared().await;
     let mut stack = Stack::new(cluster).await;
