@@ -25,6 +25,8 @@ mod ingest_start;
 mod ingest_watch;
 mod migrate_stack;
 mod migrate_deploy;
+mod v001_beacon;
+mod v001_table;
 mod migrate_bad_luck;
 mod migrate_answer;
 mod migrate_actions;
