@@ -217,6 +217,14 @@ async fn a_panic_is_answered_and_the_next_event_is_served() {
     assert_eq!(stack.create().await["Status"], "SUCCESS");
 }
 
+#[test]
+fn a_panic_can_be_provoked_in_test_builds_only() {
+    let manifest = std::fs::read_to_string(crate::support::tools::project().join("Cargo.toml")).unwrap();
+    let (shipped, tested) = manifest.split_once("[dev-dependencies]").unwrap();
+    assert!(tested.contains(r#"features = ["provoke-panic"]"#));
+    assert!(shipped.contains("provoke-panic = []") && !shipped.contains(r#""provoke-panic""#));
+}
+
 #[tokio::test]
 async fn a_held_migration_lock_ends_in_an_answer_before_the_deadline() {
     let mut stack = Stack::new(shared().await).await;

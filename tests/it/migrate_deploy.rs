@@ -100,6 +100,7 @@ async fn an_update_applies_what_differs_and_keeps_the_id() {
         .unwrap();
     let mended = stack.update().await;
     assert_succeeded(&mended);
+    assert_eq!(mended["Data"]["Outcome"], "applied");
     assert!(
         mended["Reason"]
             .as_str()

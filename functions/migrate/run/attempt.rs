@@ -57,6 +57,7 @@ pub(super) async fn attempt(
         order,
         proof,
         end,
+        owns: false,
         report: Report {
             version: V001.version,
             checksum: V001.checksum(),
@@ -76,6 +77,8 @@ struct Attempt<'a> {
     order: &'a Order,
     proof: Proof,
     end: Instant,
+    /// Whether who asks is an owner already.
+    owns: bool,
     report: Report,
 }
 
@@ -84,14 +87,12 @@ impl Attempt<'_> {
         self.begin().await?;
         self.lock().await?;
         let found = ledger::found(self.client, &V001).await?;
-        let owns = self
-            .order
-            .owner()
-            .is_some_and(|owner| found.owners.contains(owner));
+        let owner = self.order.owner();
+        self.owns = owner.is_some_and(|owner| found.owners.contains(owner));
         let (plan, reason) = plan::decide(&self.order.wish, &found, &self.report.checksum);
         self.report.reason = reason;
         self.perform(plan).await.map_err(|failure| Failure {
-            may_have_made: failure.may_have_made || owns,
+            may_have_made: failure.may_have_made || self.owns,
             ..failure
         })
     }
@@ -100,7 +101,12 @@ impl Attempt<'_> {
         match plan {
             Plan::Keep => self.ready_login().await?,
             Plan::Apply => self.apply().await?,
-            Plan::StrikeOwner => self.roll_back("leave").await?,
+            Plan::StrikeOwner => {
+                self.roll_back("leave").await?;
+                self.report
+                    .notes
+                    .push("the logins of ingest stay as long as the layer does".to_owned());
+            }
             Plan::RollBack(on_delete) => {
                 self.remove_logins().await?;
                 self.roll_back(on_delete.map_or("", as_setting)).await?;
@@ -167,7 +173,7 @@ impl Attempt<'_> {
             );
         }
         self.report.outcome = match written.status.as_deref() {
-            Some("SHARED") => Outcome::Shared,
+            Some("SHARED") if self.order.owner().is_some() && !self.owns => Outcome::Shared,
             _ => Outcome::Applied,
         };
         self.note(written);
