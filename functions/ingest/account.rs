@@ -137,6 +137,8 @@ fn named(outcome: &Result<Outcome, Failure>) -> (&'static str, Option<&'static s
         Ok(Outcome::Preflight) => ("preflight", None),
         Ok(Outcome::Alive) => ("alive", None),
         Ok(Outcome::Ready) => ("ready", None),
+        Ok(Outcome::Look) => ("look", None),
+        Ok(Outcome::Explained(_)) => ("explained", None),
         Ok(Outcome::Landed { .. }) => ("landed", None),
         Err(Failure::Refused(refusal)) => ("refused", Some(refusal.tag())),
         Err(Failure::Fault(fault)) => ("fault", Some(fault.tag())),

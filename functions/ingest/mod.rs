@@ -20,6 +20,7 @@ pub mod route;
 pub mod caller;
 pub mod beacon;
 pub mod landing;
+pub mod explain;
 pub mod health;
 pub mod failure;
 pub mod reply;
@@ -29,6 +30,7 @@ pub use account::could_not_start;
 
 use account::Account;
 use api_event::ApiEvent;
+use explain::Explanation;
 use failure::Failure;
 use landing::Landed;
 use reply::Reply;
@@ -42,6 +44,10 @@ pub enum Outcome {
     Alive,
     /// The database answered.
     Ready,
+    /// There is something to `GET` there, if a beacon's query comes with it.
+    Look,
+    /// What would become of a beacon.
+    Explained(Box<Explanation>),
     /// A beacon's events are committed.
     Landed {
         /// UUIDv7 in `batch_id` of its rows.
@@ -54,15 +60,17 @@ pub enum Outcome {
 /// The function between its requests: one connection and nothing that a request leaves behind.
 pub struct Ingest {
     database: Database,
+    edge: config::Edge,
     log: Log,
     is_warm: AtomicBool,
 }
 
 impl Ingest {
     /// Keeps the settings; connects to nothing yet.
-    pub fn new(database: config::Database, log: Log) -> Self {
+    pub fn new(database: config::Database, edge: config::Edge, log: Log) -> Self {
         Self {
             database: Database::new(database),
+            edge,
             log,
             is_warm: AtomicBool::new(false),
         }
@@ -96,8 +104,13 @@ impl Ingest {
             Route::Preflight => Ok(Outcome::Preflight),
             Route::Alive => Ok(Outcome::Alive),
             Route::Ready => Ok(health::ready(&self.database).await.map(|()| Outcome::Ready)?),
+            Route::Look => Ok(Outcome::Look),
+            Route::Beacon if explain::is_asked_for(event, &self.edge) => {
+                let explanation = explain::explain(event, &self.edge, &self.database).await;
+                Ok(Outcome::Explained(Box::new(explanation)))
+            }
             Route::Beacon => {
-                let mut caller = caller::caller(event)?;
+                let mut caller = caller::caller(event, &self.edge)?;
                 let body = event.body()?;
                 account.read(body.len());
                 let beacon = beacon::beacon(&body, &mut Uuid::now_v7)?;

@@ -53,6 +53,7 @@ const RULES: &[Rule] = &[
             "log/",
             "ingest/main.rs",
             "ingest/mod.rs",
+            "ingest/explain.rs",
             "ingest/landing.rs",
             "ingest/landing/",
             "migrate/main.rs",

@@ -22,3 +22,7 @@ mod ingest_events;
 mod ingest_connection;
 mod ingest_start;
 mod ingest_watch;
+mod edge_gateways;
+mod edge_addresses;
+mod edge_answers;
+mod edge_explain;

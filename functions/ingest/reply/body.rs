@@ -67,13 +67,17 @@ pub fn body(code: u16, outcome: &Result<Outcome, Failure>) -> String {
     serde_json::to_string(&body).unwrap_or_default()
 }
 
-/// The tag of a failure, or `ok`.
+/// The tag of a failure, `explained` or `ok`.
 pub fn tag(outcome: &Result<Outcome, Failure>) -> &'static str {
-    outcome.as_ref().map_or_else(tag_of, |_| "ok")
+    match outcome {
+        Ok(Outcome::Explained(_)) => "explained",
+        Ok(_) => "ok",
+        Err(failure) => tag_of(failure),
+    }
 }
 
 /// Faults are ours, and one word is enough for all of them.
-fn tag_of(failure: &Failure) -> &'static str {
+pub fn tag_of(failure: &Failure) -> &'static str {
     match failure {
         Failure::Refused(refusal) => refusal.tag(),
         Failure::Fault(_) => "unavailable",
