@@ -234,6 +234,10 @@ begin
     select 'role ' || rolname from pg_roles
     where rolname in ('tracking_ingest_role', 'tracking_processor_role')
     union all
+    select format('usage on schema raw by %s', r.rolname)
+    from pg_namespace n cross join lateral aclexplode(n.nspacl) as acl join pg_roles r on r.oid = acl.grantee
+    where n.nspname = 'raw' and r.rolname in ('tracking_ingest_role', 'tracking_processor_role')
+    union all
     select 'table raw.' || c.relname
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where n.nspname = 'raw' and c.relname in ('site_tracking_events_r', 'site_tracking_keys_r')
@@ -895,6 +899,10 @@ begin
           union all
           select 'role ' || rolname from pg_roles
           where rolname in ('tracking_ingest_role', 'tracking_processor_role')
+          union all
+          select format('usage on schema raw by %s', r.rolname)
+          from pg_namespace n cross join lateral aclexplode(n.nspacl) as acl join pg_roles r on r.oid = acl.grantee
+          where n.nspname = 'raw' and r.rolname in ('tracking_ingest_role', 'tracking_processor_role')
           union all
           select 'table raw.' || c.relname
           from pg_class c join pg_namespace n on n.oid = c.relnamespace

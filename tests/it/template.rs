@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sha2::{Digest, Sha256};
 use site_tracking::config::{Function, VARIABLES};
+use site_tracking::migrate::catalogue::V001;
 use yaml_serde::Value;
 
-use crate::support::database::v001;
 use crate::support::function::REMAINING;
 use crate::support::tools;
 
@@ -113,11 +112,9 @@ fn every_path_and_method_is_the_ingest_functions_and_the_gateway_adds_no_cors() 
 
 #[test]
 fn the_checksum_that_makes_cloudformation_send_an_update_is_the_create_files() {
-    let checksum = Sha256::digest(v001("create"));
-    let checksum: String = checksum.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(
         text(&raw_layer()["MigrationChecksum"]),
-        checksum,
+        V001.checksum(),
         "set MigrationChecksum in template.yaml"
     );
 }
