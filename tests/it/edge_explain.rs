@@ -81,6 +81,7 @@ async fn each_decision_is_told() {
     let ingest = site.start_with(INGEST, &environment).await;
     let post = |body: &str| Request::post(Shape::V2, site.key.expose(), body);
     let forwarded = post(EVENT).header("x-forwarded-for", Some("1.1.1.1, 203.0.113.77, 2.2.2.2"));
+    let short = post(EVENT).header("x-forwarded-for", Some("203.0.113.77"));
     let in_path = Request::post(Shape::V1, "", EVENT).header("x-api-key", None);
     let in_path = in_path.path(&format!("/{}/e", site.key.expose()));
     let referred = post(EVENT).header("origin", None);
@@ -122,7 +123,7 @@ async fn each_decision_is_told() {
         ),
         (
             "short list",
-            post(EVENT),
+            short,
             "/sender/client_ip_from",
             json!("the gateway"),
         ),
