@@ -98,25 +98,25 @@ pub const VARIABLES: &[Variable] = &[
         "AWS_REGION",
         BOTH,
         None,
-        "set by Lambda; needed where DB_AUTH is iam, and picks the roots where DB_CA is rds",
+        "region of the database; set by Lambda, needed where DB_AUTH is iam, and picks the roots where DB_CA is rds",
     ),
     row(
         "AWS_ACCESS_KEY_ID",
         BOTH,
         None,
-        "set by Lambda; needed where DB_AUTH is iam",
+        "access key id; set by Lambda, needed where DB_AUTH is iam",
     ),
     row(
         "AWS_SECRET_ACCESS_KEY",
         BOTH,
         None,
-        "set by Lambda; needed where DB_AUTH is iam",
+        "secret access key; set by Lambda, needed where DB_AUTH is iam",
     ),
     row(
         "AWS_SESSION_TOKEN",
         BOTH,
         Some(""),
-        "set by Lambda; part of the signature where DB_AUTH is iam",
+        "session token; set by Lambda, part of the signature where DB_AUTH is iam",
     ),
 ];
 

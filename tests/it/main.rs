@@ -9,4 +9,13 @@
 
 mod support;
 
+/// The real binary.
+const INGEST: &str = env!("CARGO_BIN_EXE_ingest");
+
 mod support_works;
+mod ingest_answers;
+mod ingest_senders;
+mod ingest_events;
+mod ingest_connection;
+mod ingest_start;
+mod ingest_watch;

@@ -16,6 +16,8 @@ pub mod postgres;
 pub mod database;
 pub mod runtime_api;
 pub mod function;
+pub mod gateway;
+pub mod site;
 pub mod response_url;
 pub mod proxy;
 pub mod wait;

@@ -1,0 +1,220 @@
+//! A beacon's events into the database, once each: the only folder that names the SQL function.
+//!
+//! In: caller, events, receipt, time. Out: what became of each event, after the commit. One round trip; more only
+//! when something went wrong: a lost connection is made again and the same call sent once more, a call that a
+//! single event makes fail is halved until that event stands alone, one that outlasts the statement time-out is
+//! sent without audit. Receipt and keys stay, so that no attempt can store anything twice.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant, SystemTime};
+
+use uuid::Uuid;
+
+use super::beacon::{Beacon, Event};
+use super::caller::Caller;
+use super::failure::{Failure, Fault, Flaw, Refusal, RefusedEvent};
+use crate::db::Database;
+
+mod call;
+mod decision;
+
+use call::{Answer, Audit};
+use decision::Next;
+
+/// One call, on the wire and back. Above the three seconds of `statement_timeout` that the login has, so that the
+/// server gives up first and says so.
+const CALL_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// All calls and connections of one beacon: below the function's own ten seconds with a reserve for the answer.
+const LANDING_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// A beacon that is ready to be stored.
+pub struct Landing<'a> {
+    /// Who sent it.
+    pub caller: &'a Caller,
+    /// Its events.
+    pub beacon: &'a Beacon<'a>,
+    /// UUIDv7 in `batch_id` of its rows.
+    pub receipt: Uuid,
+    /// When the gateway received it.
+    pub received: SystemTime,
+}
+
+/// What became of a beacon's events, all of it committed.
+#[derive(Debug, Default)]
+pub struct Landed {
+    /// Events that this beacon stored.
+    pub stored: usize,
+    /// Events that were there already.
+    pub duplicates: Vec<Duplicate>,
+    /// Events that were left out, in the order of their indexes.
+    pub refused: Vec<RefusedEvent>,
+}
+
+/// An event that was there already.
+#[derive(Debug)]
+pub struct Duplicate {
+    /// Its place in the beacon, from 0.
+    pub index: usize,
+    /// The receipt under which it is stored; absent where a direct caller gave none.
+    pub first_receipt: Option<String>,
+}
+
+/// What it took.
+#[derive(Debug, Default)]
+pub struct Effort {
+    /// Calls that were sent.
+    pub calls: u32,
+    /// Time spent on connections and calls.
+    pub database: Duration,
+    /// Tags of what was done beside the straight path.
+    pub detours: Vec<&'static str>,
+    /// SQLSTATE with which the audit of events failed that are stored all the same.
+    pub audit_error: Option<String>,
+}
+
+impl Landing<'_> {
+    /// Stores what can be stored.
+    ///
+    /// # Errors
+    /// The database refuses the key, its origin or its tenant, or every event; or it is away or at fault, and then
+    /// nothing is acknowledged.
+    pub async fn land(&self, database: &Database, effort: &mut Effort) -> Result<Landed, Failure> {
+        let began = Instant::now();
+        let landed = self.land_halving(database, effort, began + LANDING_TIMEOUT).await;
+        effort.database = began.elapsed();
+        let mut landed = landed?;
+        landed.refused.sort_by_key(|refused| refused.index);
+        let is_nothing_there = landed.stored == 0 && landed.duplicates.is_empty();
+        if is_nothing_there && !landed.refused.is_empty() {
+            return Err(Refusal::NoneStorable(landed.refused).into());
+        }
+        Ok(landed)
+    }
+
+    async fn land_halving(
+        &self,
+        database: &Database,
+        effort: &mut Effort,
+        until: Instant,
+    ) -> Result<Landed, Failure> {
+        let mut landed = Landed {
+            refused: self.beacon.refused.clone(),
+            ..Landed::default()
+        };
+        let mut audit = Audit::On;
+        let mut waiting = vec![&self.beacon.events[..]];
+        while let Some(events) = waiting.pop() {
+            match (
+                self.call(database, events, &mut audit, effort, until).await?,
+                events,
+            ) {
+                (Called::Answered(answer), _) => {
+                    self.count(&mut landed, events, &answer)?;
+                    effort.audit_error = answer.audit_error.or(effort.audit_error.take());
+                }
+                (Called::RefusedForAnEvent, [event]) => landed.refused.push(RefusedEvent {
+                    index: event.index,
+                    flaw: Flaw::NotStorable,
+                    offset: None,
+                }),
+                (Called::RefusedForAnEvent, _) => {
+                    effort.took("isolated");
+                    let (first, second) = events.split_at(events.len() / 2);
+                    waiting.extend([second, first]);
+                }
+            }
+        }
+        Ok(landed)
+    }
+
+    /// Calls until there is an answer or no reason to call again.
+    async fn call(
+        &self,
+        database: &Database,
+        events: &[Event<'_>],
+        audit: &mut Audit,
+        effort: &mut Effort,
+        until: Instant,
+    ) -> Result<Called, Failure> {
+        if events.is_empty() {
+            return Ok(Called::Answered(Answer::default()));
+        }
+        let mut may_repeat = true;
+        loop {
+            let client = database.client().await.map_err(Fault::Connect)?;
+            let patience = CALL_TIMEOUT.min(until.saturating_duration_since(Instant::now()));
+            effort.calls += 1;
+            let calling = call::call(&client, self, events, *audit);
+            let Ok(answer) = tokio::time::timeout(patience, calling).await else {
+                database.discard(&client).await;
+                return Err(Fault::TimedOut.into());
+            };
+            match answer {
+                Ok(answer) => return answer.verdict().map(|()| Called::Answered(answer)),
+                Err(error) => match decision::next(&error, *audit, may_repeat) {
+                    Next::Reconnect => {
+                        effort.took("reconnected");
+                        database.discard(&client).await;
+                        may_repeat = false;
+                    }
+                    Next::Repeat => {
+                        effort.took("repeated");
+                        may_repeat = false;
+                    }
+                    Next::WithoutAudit => {
+                        effort.took("without_audit");
+                        *audit = Audit::Off;
+                    }
+                    Next::Isolate => return Ok(Called::RefusedForAnEvent),
+                    Next::GiveUp(failure) => {
+                        if client.is_closed() {
+                            database.discard(&client).await;
+                        }
+                        return Err(failure);
+                    }
+                },
+            }
+        }
+    }
+
+    /// An event that is there under this very receipt was stored by an attempt whose answer was lost, unless
+    /// another event of this beacon with the same key was.
+    fn count(&self, landed: &mut Landed, events: &[Event<'_>], answer: &Answer) -> Result<(), Fault> {
+        let own = self.receipt.to_string();
+        let event_of = |index: usize| events.get(index).ok_or(Fault::Unexpected("an index of no event"));
+        let mut stored: HashSet<Uuid> = HashSet::new();
+        for row in answer.rows.iter().filter(|row| row.is_new) {
+            stored.insert(event_of(row.index)?.key);
+            landed.stored += 1;
+        }
+        for row in answer.rows.iter().filter(|row| !row.is_new) {
+            let event = event_of(row.index)?;
+            if row.first_receipt.as_deref() == Some(&own) && stored.insert(event.key) {
+                landed.stored += 1;
+            } else {
+                landed.duplicates.push(Duplicate {
+                    index: event.index,
+                    first_receipt: row.first_receipt.clone(),
+                });
+            }
+        }
+        if answer.rows.len() != events.len() {
+            return Err(Fault::Unexpected("not one row for each event"));
+        }
+        Ok(())
+    }
+}
+
+enum Called {
+    Answered(Answer),
+    RefusedForAnEvent,
+}
+
+impl Effort {
+    fn took(&mut self, detour: &'static str) {
+        if !self.detours.contains(&detour) {
+            self.detours.push(detour);
+        }
+    }
+}
