@@ -12,6 +12,7 @@
 
 pub mod tools;
 pub mod authority;
+pub mod account;
 pub mod postgres;
 pub mod database;
 pub mod runtime_api;
@@ -21,3 +22,4 @@ pub mod site;
 pub mod response_url;
 pub mod proxy;
 pub mod wait;
+pub mod processes;
