@@ -13,7 +13,7 @@ use base64::{alphabet, DecodeError, Engine};
 use percent_encoding::{utf8_percent_encode, AsciiSet, NON_ALPHANUMERIC};
 use serde_json::value::RawValue;
 
-use super::failure::{Refusal, Undecodable};
+use super::failure::Undecodable;
 use super::loose_json::{self, Object};
 
 /// The characters that RFC 3986 leaves as they are.
@@ -57,6 +57,15 @@ pub struct ApiEvent<'a> {
     received_ms: Option<u64>,
     body: Option<&'a RawValue>,
     is_base64: bool,
+}
+
+/// A request's body.
+#[derive(Debug)]
+pub struct Body<'a> {
+    /// As the sender wrote them, or, where `broken` says why not, as the gateway handed them over.
+    pub bytes: Cow<'a, [u8]>,
+    /// Where the gateway's base64 stops being one.
+    pub broken: Option<Undecodable>,
 }
 
 impl<'a> ApiEvent<'a> {
@@ -111,23 +120,26 @@ impl<'a> ApiEvent<'a> {
     }
 
     /// The body's bytes as the sender wrote them; empty where there is none.
-    ///
-    /// # Errors
-    /// It is marked as base64 and is none.
-    pub fn body(&self) -> Result<Cow<'a, [u8]>, Refusal> {
+    pub fn body(&self) -> Body<'a> {
         let bytes = self.body.and_then(loose_json::bytes).unwrap_or_default();
         if !self.is_base64 {
-            return Ok(bytes);
+            return Body { bytes, broken: None };
         }
-        BASE64.decode(&bytes).map(Cow::Owned).map_err(|error| {
-            Refusal::Undecodable(Undecodable {
-                what: "the gateway's base64",
-                offset: match error {
+        match BASE64.decode(&bytes) {
+            Ok(decoded) => Body {
+                bytes: Cow::Owned(decoded),
+                broken: None,
+            },
+            Err(error) => {
+                let offset = match error {
                     DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) => at,
                     DecodeError::InvalidLength(_) | DecodeError::InvalidPadding => bytes.len(),
-                },
-            })
-        })
+                };
+                let what = "the gateway's base64";
+                let broken = Some(Undecodable { what, offset });
+                Body { bytes, broken }
+            }
+        }
     }
 }
 

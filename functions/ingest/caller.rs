@@ -6,8 +6,10 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::time::SystemTime;
 
 use super::api_event::ApiEvent;
+use super::beacon::Sender;
 use super::failure::Refusal;
 use crate::site_key::SiteKey;
 
@@ -15,6 +17,7 @@ mod place;
 mod address;
 mod record;
 
+pub use place::KEY_NAMES;
 pub use record::Record;
 
 /// Bytes of a user agent that are kept. The longest of real browsers have 300; robots and in-app browsers with all
@@ -39,10 +42,12 @@ pub struct Caller {
     pub record: Record,
 }
 
+/// `claims` is what the body has under names of site keys.
+///
 /// # Errors
 /// No site key, a malformed one, two different ones.
-pub fn caller(event: &ApiEvent<'_>) -> Result<Caller, Refusal> {
-    let place::Found { site_key, path } = place::find(event)?;
+pub fn caller(event: &ApiEvent<'_>, claims: &[Cow<'_, str>]) -> Result<Caller, Refusal> {
+    let place::Found { site_key, path } = place::find(event, claims)?;
     let mut notes = Vec::new();
     let client_ip = event.source_ip.as_deref().and_then(address::read);
     if client_ip.is_none() {
@@ -74,6 +79,19 @@ pub fn caller(event: &ApiEvent<'_>) -> Result<Caller, Refusal> {
 }
 
 impl Caller {
+    /// What tells this sender's bytes from those of others.
+    pub fn sender(&self, received: SystemTime) -> Sender<'_> {
+        let since_1970 = received
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        Sender {
+            api_key_hk: self.site_key.hash(),
+            address: self.client_ip,
+            user_agent: self.user_agent.as_deref().unwrap_or_default(),
+            hour: since_1970.as_secs() / 3600,
+        }
+    }
+
     /// Adds what a later stage noticed.
     pub fn note(&mut self, notes: &[&'static str]) {
         self.record.notes.extend_from_slice(notes);

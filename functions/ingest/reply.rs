@@ -56,7 +56,7 @@ pub fn reply(event: &ApiEvent<'_>, outcome: &Result<Outcome, Failure>, receipt: 
     header("Cache-Control", "no-store");
     header(OUTCOME, body::tag(outcome));
     match outcome {
-        Ok(Outcome::Landed { receipt, .. }) => {
+        Ok(Outcome::Landed { receipt, .. } | Outcome::Undecodable { receipt, .. }) => {
             header(RECEIPT, &receipt.to_string());
         }
         Err(Failure::Refused(Refusal::Method)) => {
@@ -86,9 +86,10 @@ pub fn reply(event: &ApiEvent<'_>, outcome: &Result<Outcome, Failure>, receipt: 
 fn status(outcome: &Result<Outcome, Failure>) -> u16 {
     match outcome {
         Ok(Outcome::Preflight) => 204,
+        Ok(Outcome::Undecodable { .. }) => 400,
         Ok(Outcome::Alive | Outcome::Ready | Outcome::Landed { .. }) => 200,
         Err(Failure::Refused(refusal)) => match refusal {
-            Refusal::NotHttp | Refusal::NoEvent | Refusal::Undecodable(_) | Refusal::NoneStorable(_) => 400,
+            Refusal::NotHttp | Refusal::NoEvent | Refusal::NoneStorable(_) => 400,
             Refusal::NoKey
             | Refusal::MalformedKey
             | Refusal::TwoKeys
@@ -98,7 +99,7 @@ fn status(outcome: &Result<Outcome, Failure>) -> u16 {
             Refusal::Origin => 403,
             Refusal::NoSuchPath => 404,
             Refusal::Method => 405,
-            Refusal::TooLarge(_) | Refusal::TooMany(_) => 413,
+            Refusal::TooLarge(_) | Refusal::UnpacksTooLarge | Refusal::TooMany(_) => 413,
         },
         Err(Failure::Fault(fault)) => match fault {
             Fault::Connect(_)
