@@ -12,7 +12,7 @@ use base64::engine::DecodePaddingMode;
 use base64::{alphabet, DecodeError, Engine};
 use serde_json::value::RawValue;
 
-use super::failure::{Refusal, Undecodable};
+use super::failure::Undecodable;
 use super::loose_json::{self, Object};
 
 mod gateway;
@@ -49,6 +49,15 @@ pub struct ApiEvent<'a> {
     body: Option<&'a RawValue>,
     /// Whether the gateway took the body for bytes.
     pub is_base64: bool,
+}
+
+/// A request's body.
+#[derive(Debug)]
+pub struct Body<'a> {
+    /// As the sender wrote them, or, where `broken` says why not, as the gateway handed them over.
+    pub bytes: Cow<'a, [u8]>,
+    /// Where the gateway's base64 stops being one.
+    pub broken: Option<Undecodable>,
 }
 
 impl<'a> ApiEvent<'a> {
@@ -97,22 +106,25 @@ impl<'a> ApiEvent<'a> {
     }
 
     /// The body's bytes as the sender wrote them; empty where there is none.
-    ///
-    /// # Errors
-    /// It is marked as base64 and is none.
-    pub fn body(&self) -> Result<Cow<'a, [u8]>, Refusal> {
+    pub fn body(&self) -> Body<'a> {
         let bytes = self.body.and_then(loose_json::bytes).unwrap_or_default();
         if !self.is_base64 {
-            return Ok(bytes);
+            return Body { bytes, broken: None };
         }
-        BASE64.decode(&bytes).map(Cow::Owned).map_err(|error| {
-            Refusal::Undecodable(Undecodable {
-                what: "the gateway's base64",
-                offset: match error {
+        match BASE64.decode(&bytes) {
+            Ok(decoded) => Body {
+                bytes: Cow::Owned(decoded),
+                broken: None,
+            },
+            Err(error) => {
+                let offset = match error {
                     DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) => at,
                     DecodeError::InvalidLength(_) | DecodeError::InvalidPadding => bytes.len(),
-                },
-            })
-        })
+                };
+                let what = "the gateway's base64";
+                let broken = Some(Undecodable { what, offset });
+                Body { bytes, broken }
+            }
+        }
     }
 }

@@ -6,8 +6,10 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::time::SystemTime;
 
 use super::api_event::ApiEvent;
+use super::beacon::Sender;
 use super::failure::Refusal;
 use crate::config::Edge;
 use crate::site_key::SiteKey;
@@ -17,7 +19,8 @@ mod address;
 mod record;
 
 pub use address::Place;
-pub use record::Record;
+pub use place::KEY_NAMES;
+pub use record::{Record, HEADER_MAX_BYTES, PATH_MAX_BYTES, QUERY_MAX_BYTES};
 
 /// Bytes of a user agent that are kept. The longest of real browsers have 300; robots and in-app browsers with all
 /// their modules stay below 1,000.
@@ -54,14 +57,16 @@ pub struct StoodIn {
     pub origin: Option<&'static str>,
 }
 
+/// `claims` is what the body has under names of site keys.
+///
 /// # Errors
 /// No site key, a malformed one, two different ones.
-pub fn caller(event: &ApiEvent<'_>, edge: &Edge) -> Result<Caller, Refusal> {
+pub fn caller(event: &ApiEvent<'_>, claims: &[Cow<'_, str>], edge: &Edge) -> Result<Caller, Refusal> {
     let place::Found {
         site_key,
         place,
         path,
-    } = place::find(event)?;
+    } = place::find(event, claims)?;
     let address = address::find(event, edge);
     let mut notes = address.notes;
     notes.extend(purpose(event));
@@ -93,6 +98,19 @@ pub fn caller(event: &ApiEvent<'_>, edge: &Edge) -> Result<Caller, Refusal> {
 }
 
 impl Caller {
+    /// What tells this sender's bytes from those of others.
+    pub fn sender(&self, received: SystemTime) -> Sender<'_> {
+        let since_1970 = received
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        Sender {
+            api_key_hk: self.site_key.hash(),
+            address: self.client_ip,
+            user_agent: self.user_agent.as_deref().unwrap_or_default(),
+            hour: since_1970.as_secs() / 3600,
+        }
+    }
+
     /// Adds what a later stage noticed.
     pub fn note(&mut self, notes: &[&'static str]) {
         self.record.notes.extend_from_slice(notes);

@@ -30,6 +30,9 @@ const OUTCOME: &str = "X-Ingest-Outcome";
 
 const RETRY_AFTER: &str = "Retry-After";
 
+/// The body is quarantined as a whole.
+const UNDECODABLE: u16 = 400;
+
 /// Nothing was stored, and the sender may come again.
 const UNAVAILABLE: u16 = 503;
 
@@ -49,7 +52,9 @@ pub fn reply(event: &ApiEvent<'_>, outcome: &Result<Outcome, Failure>, receipt: 
     header("Cache-Control", "no-store");
     header(OUTCOME, body::tag(outcome));
     match outcome {
-        Ok(Outcome::Landed { receipt, .. }) => header(RECEIPT, &receipt.to_string()),
+        Ok(Outcome::Landed { receipt, .. } | Outcome::Undecodable { receipt, .. }) => {
+            header(RECEIPT, &receipt.to_string());
+        }
         Err(Failure::Refused(Refusal::Method)) => header("Allow", route::ALLOWED),
         Err(Failure::Fault(_)) => header(RETRY_AFTER, &retry_after_s(receipt).to_string()),
         _ => {}
@@ -70,6 +75,7 @@ fn content(event: &ApiEvent<'_>, outcome: &Result<Outcome, Failure>, status: u16
 fn status(outcome: &Result<Outcome, Failure>) -> u16 {
     match outcome {
         Ok(Outcome::Preflight) => 204,
+        Ok(Outcome::Undecodable { .. }) => UNDECODABLE,
         Ok(
             Outcome::Alive | Outcome::Ready | Outcome::Look | Outcome::Explained(_) | Outcome::Landed { .. },
         ) => 200,
@@ -86,7 +92,7 @@ fn status(outcome: &Result<Outcome, Failure>) -> u16 {
 
 fn status_of(refusal: &Refusal) -> u16 {
     match refusal {
-        Refusal::NotHttp | Refusal::NoEvent | Refusal::Undecodable(_) | Refusal::NoneStorable(_) => 400,
+        Refusal::NotHttp | Refusal::NoEvent | Refusal::NoneStorable(_) => 400,
         Refusal::NoKey
         | Refusal::MalformedKey
         | Refusal::TwoKeys
@@ -96,7 +102,7 @@ fn status_of(refusal: &Refusal) -> u16 {
         Refusal::Origin => 403,
         Refusal::NoSuchPath => 404,
         Refusal::Method => 405,
-        Refusal::TooLarge(_) | Refusal::TooMany(_) => 413,
+        Refusal::TooLarge(_) | Refusal::UnpacksTooLarge | Refusal::TooMany(_) => 413,
     }
 }
 

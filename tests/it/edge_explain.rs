@@ -94,11 +94,11 @@ async fn each_decision_is_told() {
             "/body/content_type",
             json!("application/json"),
         ),
-        ("size", post(EVENT), "/body/wire_bytes", json!(EVENT.len())),
+        ("size", post(EVENT), "/body/sent_bytes", json!(EVENT.len())),
         (
             "base64",
             post("").base64(EVENT.as_bytes()),
-            "/body/wire_bytes",
+            "/body/sent_bytes",
             json!(EVENT.len()),
         ),
         ("key", post(EVENT), "/sender/site_key_in", json!("x-api-key")),
@@ -156,7 +156,7 @@ async fn each_decision_is_told() {
         ),
         ("status", post(EVENT), "/would_answer", json!({ "status": 200 })),
         ("an image is told of in words", image, "/wants_image", json!(true)),
-        ("limits", post(EVENT), "/limits/events", json!(10_000)),
+        ("limits", post(EVENT), "/limits/EVENTS_MAX", json!(10_000)),
     ] {
         let answer = ingest.send(&asking(request)).await;
         assert_eq!(answer.status, 200, "{label}");
