@@ -156,6 +156,8 @@ fn named(outcome: &Result<Outcome, Failure>) -> (&'static str, Option<&'static s
         Ok(Outcome::Preflight) => ("preflight", None),
         Ok(Outcome::Alive) => ("alive", None),
         Ok(Outcome::Ready) => ("ready", None),
+        Ok(Outcome::Look) => ("look", None),
+        Ok(Outcome::Explained(_)) => ("explained", None),
         Ok(Outcome::Landed { .. }) => ("landed", None),
         Ok(Outcome::Undecodable { .. }) => ("quarantined", Some(Flaw::Undecodable.tag())),
         Err(Failure::Refused(refusal)) => ("refused", Some(refusal.tag())),

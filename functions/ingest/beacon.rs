@@ -79,7 +79,6 @@ pub struct Event<'a> {
 /// There are too many events; there is none; none of them can be stored.
 pub fn beacon<'d>(
     decoded: &'d Decoded<'_>,
-    site_key: &SiteKey,
     sender: Sender<'_>,
     new_key: &mut dyn FnMut() -> Uuid,
 ) -> Result<Beacon<'d>, Refusal> {
@@ -91,7 +90,7 @@ pub fn beacon<'d>(
             undecodable: None,
         },
         count: 0,
-        site_key,
+        site_key: sender.site_key,
         keys: event_key::Keys::new(new_key),
         quarantine_keys: quarantine::Keys::new(sender),
     };
@@ -109,7 +108,7 @@ pub fn beacon<'d>(
 struct Making<'d, 's, 'n> {
     beacon: Beacon<'d>,
     count: usize,
-    site_key: &'s SiteKey,
+    site_key: Option<&'s SiteKey>,
     keys: event_key::Keys<'d, 'n>,
     quarantine_keys: quarantine::Keys<'s>,
 }

@@ -146,10 +146,12 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotHttp => f.write_str("this is no HTTP request of an API gateway"),
-            Self::NoSuchPath => f.write_str("nothing is served here; send beacons with POST"),
+            Self::NoSuchPath => {
+                f.write_str("nothing is served here; send beacons with POST, or GET and a query")
+            }
             Self::Method => write!(
                 f,
-                "a beacon is sent with POST or PUT; allowed: {}",
+                "a beacon is sent with POST, PUT or GET; allowed: {}",
                 route::ALLOWED
             ),
             Self::NoKey => {

@@ -18,6 +18,9 @@ use crate::db::Database;
 mod call;
 mod course;
 mod decision;
+mod verdict;
+
+pub use verdict::verdict;
 
 use call::{Answer, Audit};
 use course::{Called, Course};

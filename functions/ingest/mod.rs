@@ -20,6 +20,7 @@ pub mod route;
 pub mod caller;
 pub mod beacon;
 pub mod landing;
+pub mod explain;
 pub mod health;
 pub mod failure;
 pub mod reply;
@@ -30,6 +31,7 @@ pub use account::could_not_start;
 use account::Account;
 use api_event::ApiEvent;
 use beacon::{Decoded, Ping};
+use explain::Explanation;
 use failure::{Failure, Undecodable};
 use landing::Landed;
 use reply::Reply;
@@ -43,6 +45,10 @@ pub enum Outcome {
     Alive,
     /// The database answered.
     Ready,
+    /// There is something to `GET` there, if a beacon's query comes with it.
+    Look,
+    /// What would become of a beacon.
+    Explained(Box<Explanation>),
     /// A beacon's events are committed.
     Landed {
         /// UUIDv7 in `batch_id` of its rows.
@@ -64,15 +70,17 @@ pub enum Outcome {
 /// The function between its requests: one connection and nothing that a request leaves behind.
 pub struct Ingest {
     database: Database,
+    edge: config::Edge,
     log: Log,
     is_warm: AtomicBool,
 }
 
 impl Ingest {
     /// Keeps the settings; connects to nothing yet.
-    pub fn new(database: config::Database, log: Log) -> Self {
+    pub fn new(database: config::Database, edge: config::Edge, log: Log) -> Self {
         Self {
             database: Database::new(database),
+            edge,
             log,
             is_warm: AtomicBool::new(false),
         }
@@ -106,6 +114,11 @@ impl Ingest {
             Route::Preflight => Ok(Outcome::Preflight),
             Route::Alive => Ok(Outcome::Alive),
             Route::Ready => Ok(health::ready(&self.database).await.map(|()| Outcome::Ready)?),
+            Route::Look => Ok(Outcome::Look),
+            Route::Beacon if explain::is_asked_for(event, &self.edge) => {
+                let explanation = explain::explain(event, &self.edge, &self.database).await;
+                Ok(Outcome::Explained(Box::new(explanation)))
+            }
             Route::Beacon => self.land(event, receipt, account).await,
         }
     }
@@ -119,15 +132,14 @@ impl Ingest {
         let body = event.body();
         let unpacked = beacon::unpack(&body);
         account.read(body.bytes.len(), unpacked.coding);
-        let decoded = beacon::decode(&body.bytes, &unpacked, &event.query, ping(event));
+        let decoded = beacon::decode(&body.bytes, &unpacked, &event.query, Ping::of(event));
         let claims = decoded.as_ref().map(Decoded::claims).unwrap_or_default();
-        let mut caller = caller::caller(event, &claims)?;
+        let mut caller = caller::caller(event, &claims, &self.edge)?;
         drop(claims);
         let decoded = decoded?;
         account.decoded(decoded.step);
         let received = event.received_or(SystemTime::now());
-        let sender = caller.sender(received);
-        let beacon = beacon::beacon(&decoded, &caller.site_key, sender, &mut Uuid::now_v7)?;
+        let beacon = beacon::beacon(&decoded, caller.sender(received), &mut Uuid::now_v7)?;
         account.understood(&beacon);
         caller.note(&beacon.notes);
         let landing = landing::Landing {
@@ -141,12 +153,5 @@ impl Ingest {
             None => Outcome::Landed { receipt, landed },
             Some(why) => Outcome::Undecodable { receipt, why, landed },
         })
-    }
-}
-
-fn ping<'e>(event: &'e ApiEvent<'_>) -> Ping<'e> {
-    Ping {
-        from: event.header("ping-from"),
-        to: event.header("ping-to"),
     }
 }

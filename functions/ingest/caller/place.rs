@@ -49,6 +49,8 @@ pub const KEY_NAMES: &[&str] = &[
 #[derive(Debug)]
 pub struct Found {
     pub site_key: SiteKey,
+    /// The first place where it stood.
+    pub place: &'static str,
     /// What follows the key where it stood in the path, else the whole path.
     pub path: String,
 }
@@ -58,37 +60,44 @@ pub struct Found {
 /// # Errors
 /// No site key, a malformed one, two different ones.
 pub fn find(event: &ApiEvent<'_>, claims: &[Cow<'_, str>]) -> Result<Found, Refusal> {
-    let mut decided: Option<SiteKey> = None;
+    let mut decided: Option<(SiteKey, &'static str)> = None;
     let mut is_claimed = false;
-    let claims = claims.iter().map(|claim| Cow::Borrowed(&**claim));
-    for candidate in candidates(event).chain(claims) {
-        match SiteKey::parse(&candidate) {
-            Some(key) if decided.as_ref().is_some_and(|first| *first != key) => {
-                return Err(Refusal::TwoKeys);
-            }
-            Some(key) => decided = Some(key),
-            None => is_claimed |= SiteKey::is_claimed_by(&candidate),
+    let claims = claims.iter().map(|claim| ("body", Cow::Borrowed(&**claim)));
+    for (place, candidate) in candidates(event).chain(claims) {
+        match (SiteKey::parse(&candidate), &decided) {
+            (Some(key), Some((first, _))) if *first != key => return Err(Refusal::TwoKeys),
+            (Some(_), Some(_)) => {}
+            (Some(key), None) => decided = Some((key, place)),
+            (None, _) => is_claimed |= SiteKey::is_claimed_by(&candidate),
         }
     }
     match decided {
-        Some(site_key) => Ok(Found {
+        Some((site_key, place)) => Ok(Found {
             path: below_key(&event.path, &site_key),
             site_key,
+            place,
         }),
         None if is_claimed => Err(Refusal::MalformedKey),
         None => Err(Refusal::NoKey),
     }
 }
 
-fn candidates<'e>(event: &'e ApiEvent<'_>) -> impl Iterator<Item = Cow<'e, str>> {
+/// Each text that may be a key, with the name of its place, in the order in which they count.
+fn candidates<'e>(event: &'e ApiEvent<'_>) -> impl Iterator<Item = (&'static str, Cow<'e, str>)> {
+    let header = |name| Some((name, Cow::Borrowed(event.header(name)?)));
+    let authorization = || {
+        Some((
+            "authorization",
+            event.header("authorization").and_then(credential)?,
+        ))
+    };
     let path = segments(&event.path).take(PATH_SEGMENTS);
-    let headers = [event.header("x-api-key"), event.header("x-write-key")];
-    let headers = headers.into_iter().flatten().map(Cow::Borrowed);
-    let authorization = event.header("authorization").and_then(credential);
-    path.chain(named(&event.query, &[OWN_NAME]))
-        .chain(headers)
-        .chain(authorization)
-        .chain(named(&event.query, KEY_NAMES))
+    path.map(|segment| ("path", segment))
+        .chain(named(&event.query, &[OWN_NAME]).map(|value| ("query", value)))
+        .chain(header("x-api-key"))
+        .chain(header("x-write-key"))
+        .chain(authorization())
+        .chain(named(&event.query, KEY_NAMES).map(|value| ("query", value)))
 }
 
 fn segments(path: &str) -> impl Iterator<Item = Cow<'_, str>> {

@@ -143,12 +143,18 @@ impl Answer {
     /// # Errors
     /// The key is unknown or revoked, or not for this origin.
     pub fn verdict(&self) -> Result<(), Failure> {
-        match self.refusal.as_deref() {
-            None => Ok(()),
-            Some("unknown") => Err(Refusal::UnknownKey.into()),
-            Some("revoked") => Err(Refusal::RevokedKey.into()),
-            Some("origin") => Err(Refusal::Origin.into()),
-            Some(_) => Err(Fault::Unexpected("a verdict that is not known").into()),
-        }
+        refusal(self.refusal.as_deref().or(Some("ok")))
+    }
+}
+
+/// # Errors
+/// The database's verdict is anything but good.
+pub fn refusal(verdict: Option<&str>) -> Result<(), Failure> {
+    match verdict {
+        Some("ok") => Ok(()),
+        Some("unknown") => Err(Refusal::UnknownKey.into()),
+        Some("revoked") => Err(Refusal::RevokedKey.into()),
+        Some("origin") => Err(Refusal::Origin.into()),
+        _ => Err(Fault::Unexpected("a verdict that is not known").into()),
     }
 }

@@ -76,17 +76,18 @@ pub fn body(code: u16, outcome: &Result<Outcome, Failure>) -> String {
     serde_json::to_string(&body).unwrap_or_default()
 }
 
-/// The tag of a failure, or `ok`.
+/// The tag of a failure, `explained` or `ok`.
 pub fn tag(outcome: &Result<Outcome, Failure>) -> &'static str {
     match outcome {
         Ok(Outcome::Undecodable { .. }) => Flaw::Undecodable.tag(),
+        Ok(Outcome::Explained(_)) => "explained",
         Ok(_) => "ok",
         Err(failure) => tag_of(failure),
     }
 }
 
 /// Faults are ours, and one word is enough for all of them.
-fn tag_of(failure: &Failure) -> &'static str {
+pub fn tag_of(failure: &Failure) -> &'static str {
     match failure {
         Failure::Refused(refusal) => refusal.tag(),
         Failure::Fault(_) => "unavailable",
