@@ -108,7 +108,7 @@ pub fn beacon<'d>(
 struct Making<'d, 's, 'n> {
     beacon: Beacon<'d>,
     count: usize,
-    site_key: Option<&'s SiteKey>,
+    site_key: &'s SiteKey,
     keys: event_key::Keys<'d, 'n>,
     quarantine_keys: quarantine::Keys<'s>,
 }

@@ -20,7 +20,7 @@ mod record;
 
 pub use address::Place;
 pub use place::KEY_NAMES;
-pub use record::Record;
+pub use record::{Record, HEADER_MAX_BYTES, PATH_MAX_BYTES, QUERY_MAX_BYTES};
 
 /// Bytes of a user agent that are kept. The longest of real browsers have 300; robots and in-app browsers with all
 /// their modules stay below 1,000.
@@ -104,7 +104,7 @@ impl Caller {
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
         Sender {
-            site_key: Some(&self.site_key),
+            site_key: &self.site_key,
             address: self.client_ip,
             user_agent: self.user_agent.as_deref().unwrap_or_default(),
             hour: since_1970.as_secs() / 3600,

@@ -9,7 +9,7 @@ use std::time::{Instant, SystemTime};
 use uuid::Uuid;
 
 use super::api_event::{ApiEvent, Gateway};
-use super::beacon::{self, Beacon, Coding, Decoded, Ping, Step};
+use super::beacon::{self, Coding, Decoded, Ping, Step};
 use super::caller::{self, Caller};
 use super::failure::{Failure, Refusal, RefusedEvent, Undecodable};
 use super::{landing, route};
@@ -32,13 +32,17 @@ pub struct Explanation {
     /// Whether the gateway took the body for bytes.
     pub is_base64: bool,
     /// Bytes of the body as the sender wrote it.
-    pub wire_bytes: usize,
-    /// Bytes of the body without its compression.
+    pub sent_bytes: usize,
+    /// Bytes of it without its compression.
     pub unpacked_bytes: usize,
-    /// The sender; none where its key refused it.
+    /// The compression that was found, whatever the header says.
+    pub coding: Option<Coding>,
+    /// The step of the ladder that understood it.
+    pub step: Result<Step, Refusal>,
+    /// The sender.
     pub caller: Result<Caller, Refusal>,
-    /// The body's events.
-    pub beacon: Result<Found, Refusal>,
+    /// The body's events; none where there is no sender or no step.
+    pub beacon: Option<Result<Found, Refusal>>,
     /// The database's verdict on key and origin; none where there was no key to ask about.
     pub verdict: Option<Result<(), Failure>>,
     /// How long each stage took, in milliseconds.
@@ -47,20 +51,16 @@ pub struct Explanation {
 
 /// What a body holds, without the body.
 pub struct Found {
-    /// What the body's compression was found to be.
-    pub coding: Option<Coding>,
-    /// The step of the ladder that takes the body.
-    pub step: Step,
-    /// Why none does.
-    pub undecodable: Option<Undecodable>,
     /// Events that would be stored as they are.
-    pub events: usize,
-    /// Events that would be quarantined.
+    pub storable: usize,
+    /// Events that would be quarantined: place, reason, and the byte of the event at which it stands.
     pub quarantined: Vec<RefusedEvent>,
-    /// Events that would not.
+    /// Events that would be left out.
     pub refused: Vec<RefusedEvent>,
     /// What was noticed and passed over, by tag.
     pub notes: Vec<&'static str>,
+    /// Why the whole body would be quarantined.
+    pub undecodable: Option<Undecodable>,
 }
 
 /// Whether the sender asks, and may.
@@ -71,7 +71,6 @@ pub fn is_asked_for(event: &ApiEvent<'_>, edge: &Edge) -> bool {
 /// Walks through all stages.
 pub async fn explain(event: &ApiEvent<'_>, edge: &Edge, database: &Database) -> Explanation {
     let mut watch = Watch::started();
-    let received = event.received_or(SystemTime::now());
     let body = event.body();
     let unpacked = beacon::unpack(&body);
     watch.lap("unpack");
@@ -80,15 +79,12 @@ pub async fn explain(event: &ApiEvent<'_>, edge: &Edge, database: &Database) -> 
     let claims = decoded.as_ref().map(Decoded::claims).unwrap_or_default();
     let caller = caller::caller(event, &claims, edge);
     watch.lap("caller");
-    let sender = caller
-        .as_ref()
-        .map(|caller| caller.sender(received))
-        .unwrap_or_default();
-    let found = decoded.as_ref().map_err(Refusal::clone).and_then(|decoded| {
-        let beacon = beacon::beacon(decoded, sender, &mut Uuid::now_v7)?;
-        Ok(Found::of(&beacon, decoded.step, unpacked.coding))
-    });
-    watch.lap("beacon");
+    let received = event.received_or(SystemTime::now());
+    let beacon = match (&decoded, &caller) {
+        (Ok(decoded), Ok(caller)) => Some(found(decoded, caller, received)),
+        _ => None,
+    };
+    watch.lap("split");
     let verdict = match &caller {
         Ok(caller) => Some(landing::verdict(database, caller, received).await),
         Err(_) => None,
@@ -100,47 +96,54 @@ pub async fn explain(event: &ApiEvent<'_>, edge: &Edge, database: &Database) -> 
         content_type: event.header("content-type").map(str::to_owned),
         content_encoding: event.header("content-encoding").map(str::to_owned),
         is_base64: event.is_base64,
-        wire_bytes: body.bytes.len(),
+        sent_bytes: body.bytes.len(),
         unpacked_bytes: unpacked.bytes.len(),
+        coding: unpacked.coding,
+        step: decoded.as_ref().map(|decoded| decoded.step).map_err(Clone::clone),
         caller,
-        beacon: found,
+        beacon,
         verdict,
         took_ms: watch.laps,
     }
 }
 
+fn found(decoded: &Decoded<'_>, caller: &Caller, received: SystemTime) -> Result<Found, Refusal> {
+    let beacon = beacon::beacon(decoded, caller.sender(received), &mut Uuid::now_v7)?;
+    let quarantined = beacon.events.iter().filter_map(|event| {
+        event.quarantined.map(|(flaw, offset)| RefusedEvent {
+            index: event.index,
+            flaw,
+            offset: Some(offset),
+        })
+    });
+    let quarantined: Vec<RefusedEvent> = quarantined.collect();
+    Ok(Found {
+        storable: beacon.events.len() - quarantined.len(),
+        quarantined,
+        refused: beacon.refused,
+        notes: beacon.notes,
+        undecodable: beacon.undecodable,
+    })
+}
+
 impl Explanation {
-    /// Why nothing would be stored, by the first stage that says so; none where events would be.
+    /// Why nothing would be stored, by the first stage that says so; none where something would be.
     pub fn refusal(&self) -> Option<&Refusal> {
+        let by_beacon = self.beacon.as_ref().and_then(|beacon| beacon.as_ref().err());
         let by_database = match &self.verdict {
             Some(Err(Failure::Refused(refusal))) => Some(refusal),
             _ => None,
         };
         let by_caller = self.caller.as_ref().err();
-        by_caller.or(self.beacon.as_ref().err()).or(by_database)
+        by_caller
+            .or(self.step.as_ref().err())
+            .or(by_beacon)
+            .or(by_database)
     }
-}
 
-impl Found {
-    fn of(beacon: &Beacon<'_>, step: Step, coding: Option<Coding>) -> Self {
-        let quarantined = beacon.events.iter().filter_map(|event| {
-            let (flaw, offset) = event.quarantined?;
-            Some(RefusedEvent {
-                index: event.index,
-                flaw,
-                offset: Some(offset),
-            })
-        });
-        let quarantined: Vec<_> = quarantined.collect();
-        Self {
-            coding,
-            step,
-            undecodable: beacon.undecodable.clone(),
-            events: beacon.events.len() - quarantined.len(),
-            quarantined,
-            refused: beacon.refused.clone(),
-            notes: beacon.notes.clone(),
-        }
+    /// Why the whole body would be quarantined.
+    pub fn undecodable(&self) -> Option<&Undecodable> {
+        self.beacon.as_ref()?.as_ref().ok()?.undecodable.as_ref()
     }
 }
 

@@ -23,6 +23,7 @@ pub mod landing;
 pub mod explain;
 pub mod health;
 pub mod failure;
+pub mod limits;
 pub mod reply;
 mod account;
 

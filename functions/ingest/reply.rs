@@ -30,7 +30,7 @@ const OUTCOME: &str = "X-Ingest-Outcome";
 
 const RETRY_AFTER: &str = "Retry-After";
 
-/// No event was found in the body, whose bytes are kept.
+/// The body is quarantined as a whole.
 const UNDECODABLE: u16 = 400;
 
 /// Nothing was stored, and the sender may come again.

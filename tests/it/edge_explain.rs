@@ -81,6 +81,7 @@ async fn each_decision_is_told() {
     let ingest = site.start_with(INGEST, &environment).await;
     let post = |body: &str| Request::post(Shape::V2, site.key.expose(), body);
     let forwarded = post(EVENT).header("x-forwarded-for", Some("1.1.1.1, 203.0.113.77, 2.2.2.2"));
+    let short = post(EVENT).header("x-forwarded-for", Some("203.0.113.77"));
     let in_path = Request::post(Shape::V1, "", EVENT).header("x-api-key", None);
     let in_path = in_path.path(&format!("/{}/e", site.key.expose()));
     let referred = post(EVENT).header("origin", None);
@@ -93,11 +94,11 @@ async fn each_decision_is_told() {
             "/body/content_type",
             json!("application/json"),
         ),
-        ("size", post(EVENT), "/body/wire_bytes", json!(EVENT.len())),
+        ("size", post(EVENT), "/body/sent_bytes", json!(EVENT.len())),
         (
             "base64",
             post("").base64(EVENT.as_bytes()),
-            "/body/wire_bytes",
+            "/body/sent_bytes",
             json!(EVENT.len()),
         ),
         ("key", post(EVENT), "/sender/site_key_in", json!("x-api-key")),
@@ -122,7 +123,7 @@ async fn each_decision_is_told() {
         ),
         (
             "short list",
-            post(EVENT),
+            short,
             "/sender/client_ip_from",
             json!("the gateway"),
         ),
@@ -155,7 +156,7 @@ async fn each_decision_is_told() {
         ),
         ("status", post(EVENT), "/would_answer", json!({ "status": 200 })),
         ("an image is told of in words", image, "/wants_image", json!(true)),
-        ("limits", post(EVENT), "/limits/events", json!(10_000)),
+        ("limits", post(EVENT), "/limits/EVENTS_MAX", json!(10_000)),
     ] {
         let answer = ingest.send(&asking(request)).await;
         assert_eq!(answer.status, 200, "{label}");

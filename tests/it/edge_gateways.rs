@@ -71,7 +71,7 @@ async fn stage_and_base_path_are_no_part_of_the_path() {
         ("http_v1_base_path.json", "/e"),
         ("http_v1_base_path_without_stage.json", "/e"),
         ("http_v2_mapped_domain.json", "/e"),
-        ("http_v2_named_stage.json", "/e"),
+        ("http_v2_named_stage.json", "/v1/track"),
         ("http_v2_route_with_parameters.json", "/v1/t"),
     ] {
         let reply = ingest.invoke(recorded(file, site.key.expose())).await;

@@ -24,9 +24,10 @@ impl Gateway {
     /// Reads the marks of `event` and of its `requestContext`.
     pub fn of(event: &Object<'_>, context: &Object<'_>) -> Self {
         if context.get("elb").is_some() {
-            return match event.get("multiValueHeaders") {
-                Some(_) => Self::LoadBalancerMultiValue,
-                None => Self::LoadBalancer,
+            let lists = event.get("multiValueHeaders");
+            return match lists.is_some_and(|lists| lists.get().starts_with('{')) {
+                true => Self::LoadBalancerMultiValue,
+                false => Self::LoadBalancer,
             };
         }
         if context.get("http").is_none() {
@@ -68,6 +69,10 @@ mod tests {
         for (event, expected) in [
             (
                 json!({ "requestContext": elb, "headers": {} }),
+                Gateway::LoadBalancer,
+            ),
+            (
+                json!({ "requestContext": elb, "headers": {}, "multiValueHeaders": null }),
                 Gateway::LoadBalancer,
             ),
             (

@@ -29,7 +29,7 @@ pub struct Beside {
 
 impl Beside {
     /// One more, without the site key; nothing where nothing is left of it.
-    pub fn push(&mut self, rest: &Rest, site_key: Option<&SiteKey>) {
+    pub fn push(&mut self, rest: &Rest, site_key: &SiteKey) {
         let exact = rest.exact.as_deref();
         if let Some((flaw, at)) = quarantine::flaw(&rest.text, exact) {
             let bytes = exact.unwrap_or(rest.text.as_bytes());
@@ -96,7 +96,7 @@ mod tests {
         let mut beside = Beside::default();
         for rest in rests {
             let text = rest.replace("KEY", key.expose());
-            beside.push(&Rest { text, exact: None }, Some(&key));
+            beside.push(&Rest { text, exact: None }, &key);
         }
         beside
     }

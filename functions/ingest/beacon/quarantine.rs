@@ -23,10 +23,10 @@ const VERSION: u8 = 1;
 const DOMAIN: &[u8] = b"_quarantine\0";
 
 /// Who sent a beacon, and when: what tells two visitors apart that send the same.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Sender<'s> {
-    /// The site key, where there is one. Two keys of a tenant are two sites.
-    pub site_key: Option<&'s SiteKey>,
+    /// Two keys of a tenant are two sites.
+    pub site_key: &'s SiteKey,
     /// The client's address, as much of it as the stack keeps: from a key that is made of more it could be found
     /// out. Where the stack keeps less, visitors who send the same bytes in the same hour are told apart less.
     pub address: Option<IpAddr>,
@@ -62,7 +62,7 @@ impl<'s> Keys<'s> {
             .unwrap_or_default();
         let digest = Sha256::new()
             .chain_update(DOMAIN)
-            .chain_update(self.sender.site_key.map(SiteKey::hash).unwrap_or_default())
+            .chain_update(self.sender.site_key.hash())
             .chain_update(content)
             .chain_update(address)
             .chain_update([0])
@@ -99,9 +99,9 @@ pub fn flaw(text: &str, exact: Option<&[u8]>) -> Option<(Flaw, usize)> {
 mod tests {
     use super::*;
 
-    fn sender() -> Sender<'static> {
+    fn sender(site_key: &SiteKey) -> Sender<'_> {
         Sender {
-            site_key: None,
+            site_key,
             address: "203.0.113.7".parse().ok(),
             user_agent: "agent",
             hour: 480_000,
@@ -119,13 +119,13 @@ mod tests {
     #[test]
     fn a_retry_has_the_same_keys_and_anything_else_has_others() {
         let first = |sender| Keys::new(sender).of(b"x");
-        let key = SiteKey::generate().unwrap();
-        let sender = sender();
+        let (key, other_key) = (SiteKey::generate().unwrap(), SiteKey::generate().unwrap());
+        let sender = sender(&key);
         assert_eq!(first(sender), first(sender));
         assert_eq!(first(sender).get_version_num(), 8);
         for other in [
             Sender {
-                site_key: Some(&key),
+                site_key: &other_key,
                 ..sender
             },
             Sender {
@@ -152,8 +152,9 @@ mod tests {
 
     #[test]
     fn the_same_bytes_twice_in_one_beacon_are_two_events() {
+        let key = SiteKey::generate().unwrap();
         let both = || {
-            let mut keys = Keys::new(sender());
+            let mut keys = Keys::new(sender(&key));
             [keys.of(b"x"), keys.of(b"x")]
         };
         assert_ne!(both()[0], both()[1]);

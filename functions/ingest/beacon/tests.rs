@@ -20,10 +20,11 @@ fn read_with(bytes: &[u8], query: &str, ping: Ping<'_>) -> Result<Read, Refusal>
     };
     let unpacked = unpack(&body);
     let decoded = decode(bytes, &unpacked, query, ping)?;
-    let site_key = SiteKey::parse(KEY);
     let sender = Sender {
-        site_key: site_key.as_ref(),
-        ..Sender::default()
+        site_key: &SiteKey::parse(KEY).unwrap(),
+        address: None,
+        user_agent: "",
+        hour: 480_000,
     };
     let beacon = beacon(&decoded, sender, &mut Uuid::now_v7)?;
     let quarantined = beacon

@@ -79,8 +79,8 @@ pub fn body(code: u16, outcome: &Result<Outcome, Failure>) -> String {
 /// The tag of a failure, `explained` or `ok`.
 pub fn tag(outcome: &Result<Outcome, Failure>) -> &'static str {
     match outcome {
-        Ok(Outcome::Undecodable { .. }) => Flaw::Undecodable.tag(),
         Ok(Outcome::Explained(_)) => "explained",
+        Ok(Outcome::Undecodable { .. }) => Flaw::Undecodable.tag(),
         Ok(_) => "ok",
         Err(failure) => tag_of(failure),
     }

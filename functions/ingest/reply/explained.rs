@@ -5,14 +5,16 @@
 
 use serde_json::{json, Map, Value};
 
-use super::super::beacon::{Coding, BODY_MAX_BYTES, EVENTS_MAX, UNPACKED_MAX_BYTES};
 use super::super::caller::{Caller, Place};
 use super::super::explain::{Explanation, Found};
 use super::super::failure::{Failure, Flaw, Refusal, RefusedEvent};
+use super::super::limits;
 use super::body;
 
 /// The body of an answer that explains.
 pub fn text(explanation: &Explanation) -> String {
+    let beacon = explanation.beacon.as_ref();
+    let took = explanation.took_ms.iter();
     json!({
         "explained": true,
         "stored": 0,
@@ -23,34 +25,30 @@ pub fn text(explanation: &Explanation) -> String {
             "content_type": explanation.content_type,
             "content_encoding": explanation.content_encoding,
             "gateway_base64": explanation.is_base64,
-            "wire_bytes": explanation.wire_bytes,
+            "sent_bytes": explanation.sent_bytes,
             "unpacked_bytes": explanation.unpacked_bytes,
+            "encoding_found": explanation.coding.map(|coding| coding.tag()),
         },
+        "ladder_step": said(&explanation.step, |step| json!(step.tag())),
         "sender": said(&explanation.caller, sender),
-        "events": said(&explanation.beacon, events),
+        "events": beacon.map(|beacon| said(beacon, events)),
         "verdict": explanation.verdict.as_ref().map(verdict),
-        "limits": { "body_bytes": BODY_MAX_BYTES, "unpacked_bytes": UNPACKED_MAX_BYTES, "events": EVENTS_MAX },
-        "took_ms": explanation.took_ms.iter().map(|(stage, ms)| ((*stage).to_owned(), json!(ms))).collect::<Map<_, _>>(),
+        "limits": limits::ALL.iter().map(|limit| (limit.name.to_owned(), json!(limit.value))).collect::<Map<_, _>>(),
+        "took_ms": took.map(|(stage, ms)| ((*stage).to_owned(), json!(ms))).collect::<Map<_, _>>(),
     })
     .to_string()
 }
 
 fn would_answer(explanation: &Explanation) -> Value {
-    match (explanation.refusal(), &explanation.verdict) {
-        (Some(refusal), _) => json!({ "status": super::status_of(refusal), "error": refusal.tag() }),
-        (None, Some(Err(failure))) => json!({ "status": super::UNAVAILABLE, "error": body::tag_of(failure) }),
-        (None, _) if is_undecodable(explanation) => {
-            json!({ "status": super::UNDECODABLE, "error": Flaw::Undecodable.tag() })
-        }
-        (None, _) => json!({ "status": 200 }),
+    let status = |status: u16, error: &str| json!({ "status": status, "error": error });
+    if let Some(refusal) = explanation.refusal() {
+        return status(super::status_of(refusal), refusal.tag());
     }
-}
-
-fn is_undecodable(explanation: &Explanation) -> bool {
-    explanation
-        .beacon
-        .as_ref()
-        .is_ok_and(|found| found.undecodable.is_some())
+    match (&explanation.verdict, explanation.undecodable()) {
+        (Some(Err(failure)), _) => status(super::UNAVAILABLE, body::tag_of(failure)),
+        (_, Some(_)) => status(super::UNDECODABLE, Flaw::Undecodable.tag()),
+        _ => json!({ "status": 200 }),
+    }
 }
 
 /// What a stage found, or why it refused.
@@ -81,20 +79,18 @@ fn place(place: Place) -> String {
 }
 
 fn events(found: &Found) -> Value {
-    let each = |events: &[RefusedEvent]| {
-        let each = events.iter();
-        let each = each.map(|r| json!({ "index": r.index, "error": r.flaw.tag(), "offset": r.offset }));
-        each.collect::<Vec<_>>()
-    };
     json!({
-        "encoding": found.coding.map(Coding::tag),
-        "step": found.step.tag(),
-        "undecodable": found.undecodable.as_ref().map(ToString::to_string),
-        "storable": found.events,
-        "quarantined": each(&found.quarantined),
-        "refused": each(&found.refused),
+        "storable": found.storable,
+        "quarantined": flawed(&found.quarantined),
+        "refused": flawed(&found.refused),
         "notes": found.notes,
+        "undecodable": found.undecodable.as_ref().map(ToString::to_string),
     })
+}
+
+fn flawed(events: &[RefusedEvent]) -> Vec<Value> {
+    let told = |event: &RefusedEvent| json!({ "index": event.index, "error": event.flaw.tag(), "offset": event.offset });
+    events.iter().map(told).collect()
 }
 
 fn verdict(verdict: &Result<(), Failure>) -> &'static str {
