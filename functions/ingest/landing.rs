@@ -16,10 +16,11 @@ use super::failure::{Failure, Fault, Flaw, Refusal, RefusedEvent};
 use crate::db::Database;
 
 mod call;
+mod course;
 mod decision;
 
 use call::{Answer, Audit};
-use decision::Next;
+use course::{Called, Course};
 
 /// One call, on the wire and back. Above the three seconds of `statement_timeout` that the login has, so that the
 /// server gives up first and says so.
@@ -81,7 +82,14 @@ impl Landing<'_> {
     /// nothing is acknowledged.
     pub async fn land(&self, database: &Database, effort: &mut Effort) -> Result<Landed, Failure> {
         let began = Instant::now();
-        let landed = self.land_halving(database, effort, began + LANDING_TIMEOUT).await;
+        let course = Course {
+            landing: self,
+            database,
+            effort,
+            until: began + LANDING_TIMEOUT,
+            audit: Audit::On,
+        };
+        let landed = self.land_halving(course).await;
         effort.database = began.elapsed();
         let mut landed = landed?;
         landed.refused.sort_by_key(|refused| refused.index);
@@ -92,26 +100,20 @@ impl Landing<'_> {
         Ok(landed)
     }
 
-    async fn land_halving(
-        &self,
-        database: &Database,
-        effort: &mut Effort,
-        until: Instant,
-    ) -> Result<Landed, Failure> {
+    async fn land_halving(&self, mut course: Course<'_>) -> Result<Landed, Failure> {
         let mut landed = Landed {
             refused: self.beacon.refused.clone(),
             ..Landed::default()
         };
-        let mut audit = Audit::On;
         let mut waiting = vec![&self.beacon.events[..]];
         while let Some(events) = waiting.pop() {
-            match (
-                self.call(database, events, &mut audit, effort, until).await?,
-                events,
-            ) {
+            if events.is_empty() {
+                continue;
+            }
+            match (course.call(events).await?, events) {
                 (Called::Answered(answer), _) => {
                     self.count(&mut landed, events, &answer)?;
-                    effort.audit_error = answer.audit_error.or(effort.audit_error.take());
+                    course.effort.audit_error = answer.audit_error.or(course.effort.audit_error.take());
                 }
                 (Called::RefusedForAnEvent, [event]) => landed.refused.push(RefusedEvent {
                     index: event.index,
@@ -119,63 +121,13 @@ impl Landing<'_> {
                     offset: None,
                 }),
                 (Called::RefusedForAnEvent, _) => {
-                    effort.took("isolated");
+                    course.effort.took("isolated");
                     let (first, second) = events.split_at(events.len() / 2);
                     waiting.extend([second, first]);
                 }
             }
         }
         Ok(landed)
-    }
-
-    /// Calls until there is an answer or no reason to call again.
-    async fn call(
-        &self,
-        database: &Database,
-        events: &[Event<'_>],
-        audit: &mut Audit,
-        effort: &mut Effort,
-        until: Instant,
-    ) -> Result<Called, Failure> {
-        if events.is_empty() {
-            return Ok(Called::Answered(Answer::default()));
-        }
-        let mut may_repeat = true;
-        loop {
-            let client = database.client().await.map_err(Fault::Connect)?;
-            let patience = CALL_TIMEOUT.min(until.saturating_duration_since(Instant::now()));
-            effort.calls += 1;
-            let calling = call::call(&client, self, events, *audit);
-            let Ok(answer) = tokio::time::timeout(patience, calling).await else {
-                database.discard(&client).await;
-                return Err(Fault::TimedOut.into());
-            };
-            match answer {
-                Ok(answer) => return answer.verdict().map(|()| Called::Answered(answer)),
-                Err(error) => match decision::next(&error, *audit, may_repeat) {
-                    Next::Reconnect => {
-                        effort.took("reconnected");
-                        database.discard(&client).await;
-                        may_repeat = false;
-                    }
-                    Next::Repeat => {
-                        effort.took("repeated");
-                        may_repeat = false;
-                    }
-                    Next::WithoutAudit => {
-                        effort.took("without_audit");
-                        *audit = Audit::Off;
-                    }
-                    Next::Isolate => return Ok(Called::RefusedForAnEvent),
-                    Next::GiveUp(failure) => {
-                        if client.is_closed() {
-                            database.discard(&client).await;
-                        }
-                        return Err(failure);
-                    }
-                },
-            }
-        }
     }
 
     /// An event that is there under this very receipt was stored by an attempt whose answer was lost, unless
@@ -204,11 +156,6 @@ impl Landing<'_> {
         }
         Ok(())
     }
-}
-
-enum Called {
-    Answered(Answer),
-    RefusedForAnEvent,
 }
 
 impl Effort {

@@ -13,9 +13,15 @@ mod support;
 const INGEST: &str = env!("CARGO_BIN_EXE_ingest");
 
 mod support_works;
+mod house_rules;
+mod template;
+mod make_run;
 mod ingest_answers;
 mod ingest_senders;
 mod ingest_events;
+mod v001_by_hand;
 mod ingest_connection;
 mod ingest_start;
 mod ingest_watch;
+mod migrate_stack;
+mod migrate_deploy;

@@ -12,8 +12,10 @@
 
 pub mod tools;
 pub mod authority;
+pub mod account;
 pub mod postgres;
 pub mod database;
+pub mod v001;
 pub mod runtime_api;
 pub mod function;
 pub mod gateway;
@@ -21,3 +23,4 @@ pub mod site;
 pub mod response_url;
 pub mod proxy;
 pub mod wait;
+pub mod processes;
