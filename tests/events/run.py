@@ -158,16 +158,18 @@ def answer_differences(expect, status, headers, body):
     for name, value in expect.get("headers", {}).items():
         if name not in headers or value not in ("*", headers[name]):
             found.append(f"header {name}: {headers.get(name)!r}, expected {value!r}")
+    if found:
+        return found
     if expect["answer"] is None:
-        return found + ([f"a body of {len(body)} bytes, expected none"] if body else [])
+        return [f"a body of {len(body)} bytes, expected none"] if body else []
     if expect["answer"] == "gif":
         is_gif = body.startswith(b"GIF89a") and len(body) == GIF_BYTES and headers.get("content-type") == "image/gif"
-        return found + ([] if is_gif else [f"expected a GIF of {GIF_BYTES} bytes, got {body[:100]!r}"])
+        return [] if is_gif else [f"expected a GIF of {GIF_BYTES} bytes, got {body[:100]!r}"]
     try:
         answer = json.loads(body)
     except ValueError:
-        return found + [f"the answer is no JSON: {body[:200]!r}"]
-    return found + part_differences("answer", {**UNIVERSAL[status == 200], **expect["answer"]}, answer)
+        return [f"the answer is no JSON: {body[:200]!r}"]
+    return part_differences("answer", {**UNIVERSAL[status == 200], **expect["answer"]}, answer)
 
 
 def part_differences(where, expected, actual):

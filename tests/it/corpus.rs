@@ -83,7 +83,11 @@ async fn play(version: Version) {
         let differences = differences(&site, &case, &keys, &replies, stored_before).await;
         if !differences.is_empty() {
             let differences = differences.join("\n    ");
-            failures.push(format!("{}: {}\n    {differences}", case.name, case.about()));
+            failures.push(format!(
+                "tests/events/corpus/{}: {}\n    {differences}",
+                case.name,
+                case.about()
+            ));
         }
     }
     ingest.stop().await;
@@ -109,8 +113,8 @@ async fn differences(
 ) -> Vec<String> {
     let last = replies.last().unwrap();
     let mut found = answer::differences(case, last);
-    let rows = rows::of(site, case, keys).await;
-    found.extend(rows::differences(case, keys, &rows));
+    let (expected, rows) = (rows::expected(site, case).await, rows::of(site, case, keys).await);
+    found.extend(rows::differences(case, keys, &expected, &rows));
     found.extend(rows::receipt_differences(&rows, &answer::receipts(replies)));
     let elsewhere = site.count().await - stored_before - rows.len();
     if elsewhere > 0 {

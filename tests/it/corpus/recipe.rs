@@ -79,3 +79,52 @@ fn hex(text: &str) -> Vec<u8> {
     let digit = |at| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
     (0..text.len()).step_by(2).map(digit).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_recipe_yields_the_bytes_that_the_readme_says() {
+        for (recipe, expected) in [
+            (json!({ "utf8": "Zoë" }), &b"Zo\xc3\xab"[..]),
+            (json!({ "json": { "a": [1, "b"] } }), br#"{"a":[1,"b"]}"#),
+            (json!({ "crlf": ["a", "", "b"] }), b"a\r\n\r\nb"),
+            (json!({ "hex": "00ff7f" }), b"\x00\xff\x7f"),
+            (json!({ "base64": "aGk=" }), b"hi"),
+            (json!({ "concat": [{ "utf8": "a" }, { "hex": "00" }] }), b"a\0"),
+            (json!({ "repeat": { "utf8": "ab" }, "times": 3 }), b"ababab"),
+            (json!({ "truncate": { "utf8": "abcd" }, "by": 3 }), b"a"),
+            (json!({ "base64_of": { "hex": "fbff" } }), b"+/8="),
+            (json!({ "base64url_of": { "hex": "fbff" } }), b"-_8"),
+            (json!({ "percent": { "utf8": "a b+ö~" } }), b"a%20b%2B%C3%B6~"),
+            (
+                json!({ "json_string": { "utf8": "{\"a\":\"\\n\"}" } }),
+                br#""{\"a\":\"\\n\"}""#,
+            ),
+        ] {
+            assert_eq!(build(&recipe), expected, "{recipe}");
+        }
+    }
+
+    #[test]
+    fn what_is_compressed_is_had_back() {
+        let packed = |name: &str| build(&json!({ name: { "utf8": "text" } }));
+        let mut texts = [String::new(), String::new(), String::new()];
+        MultiGzDecoder::new(&packed("gzip")[..])
+            .read_to_string(&mut texts[0])
+            .unwrap();
+        ZlibDecoder::new(&packed("zlib")[..])
+            .read_to_string(&mut texts[1])
+            .unwrap();
+        DeflateDecoder::new(&packed("deflate")[..])
+            .read_to_string(&mut texts[2])
+            .unwrap();
+        assert_eq!(texts, ["text", "text", "text"]);
+    }
+}

@@ -27,6 +27,18 @@ const ROWS: &str = "
     where r.tenant_hk = $2
     order by r.raw_event_id";
 
+/// The expectations in the case `$1` as PostgreSQL writes them, every digit there.
+const EXPECTED: &str = "
+    select left(expected::text, 400)
+    from jsonb_array_elements($1::text::jsonb #> '{expect,rows}') expected";
+
+/// The expectations of a case, to be shown.
+pub async fn expected(site: &Site, case: &Case) -> Vec<String> {
+    let rows = site.admin.query(EXPECTED, &[&case.text]).await;
+    let rows = rows.unwrap_or_else(|error| panic!("{}: {error:?}", case.name));
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
 /// The rows of the case's tenant.
 pub async fn of(site: &Site, case: &Case, keys: &Keys) -> Vec<Value> {
     let rows = site
@@ -38,7 +50,7 @@ pub async fn of(site: &Site, case: &Case, keys: &Keys) -> Vec<Value> {
 }
 
 /// Everything in which `rows` are not what `case` says, in whatever order they were stored.
-pub fn differences(case: &Case, keys: &Keys, rows: &[Value]) -> Vec<String> {
+pub fn differences(case: &Case, keys: &Keys, expected: &[String], rows: &[Value]) -> Vec<String> {
     let mut waiting: Vec<(usize, &Value)> = case.expect()["rows"]
         .as_array()
         .unwrap()
@@ -59,11 +71,8 @@ pub fn differences(case: &Case, keys: &Keys, rows: &[Value]) -> Vec<String> {
         }
         found.extend(around(case, keys, row));
     }
-    found.extend(
-        waiting
-            .iter()
-            .map(|(_, expected)| format!("no row for {expected}")),
-    );
+    let missing = waiting.iter().map(|(place, _)| &expected[*place]);
+    found.extend(missing.map(|expected| format!("no row for {expected}")));
     found
 }
 
