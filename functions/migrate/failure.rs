@@ -22,7 +22,7 @@ pub enum Kind {
     Configuration,
     /// There is no connection to the database.
     Connection,
-    /// The connection died on the way.
+    /// The connection died on the way, or took too long to come about.
     Disconnected,
     /// The database said no; `sqlstate` says how.
     Database,
@@ -92,6 +92,18 @@ impl Failure {
         }
     }
 
+    /// The same failure, with how often it was tried where that was more than once.
+    #[must_use]
+    pub fn after(self, attempts: u32) -> Self {
+        match attempts {
+            1 => self,
+            _ => Self {
+                message: format!("{}; attempts: {attempts}", self.message),
+                ..self
+            },
+        }
+    }
+
     /// Whether PostgreSQL reported this code.
     pub fn is(&self, sqlstate: &SqlState) -> bool {
         self.sqlstate.as_deref() == Some(sqlstate.code())
@@ -130,7 +142,10 @@ impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
         let sqlstate = error.sqlstate().map(str::to_owned);
         Self {
-            code: Kind::Connection,
+            code: match &error {
+                ConnectError::TimedOut => Kind::Disconnected,
+                _ => Kind::Connection,
+            },
             remedy: sqlstate.as_deref().and_then(remedy).map(str::to_owned),
             // The text of a refusal begins with its code; here the code has a field of its own.
             message: match &error {
@@ -172,7 +187,12 @@ impl Failure {
         let sqlstate = error.code().code();
         Self {
             code: Kind::Database,
-            remedy: error.hint().or(remedy(sqlstate)).map(str::to_owned),
+            remedy: match error.code() {
+                // PostgreSQL's own hint is to drop the others' objects too.
+                &SqlState::DEPENDENT_OBJECTS_STILL_EXIST => remedy(sqlstate),
+                _ => error.hint().or(remedy(sqlstate)),
+            }
+            .map(str::to_owned),
             object: object(error),
             message,
             sqlstate: Some(sqlstate.to_owned()),
@@ -196,6 +216,7 @@ fn remedy(sqlstate: &str) -> Option<&'static str> {
     Some(match sqlstate {
         "28P01" => "set DB_MIGRATOR_PASSWORD to the password of the migrator's login",
         "28000" => "check the migrator's login: with iam it must be a member of rds_iam and allowed rds-db:connect, and pg_hba.conf must let it in",
+        "2BP01" => "drop or change what depends on it, then try again; what is not ours is never dropped",
         "3D000" => "create the database, or correct its name",
         "42501" => "grant the migrator's login the missing right, or make it a member of the object's owner",
         "53300" => "free connections or raise max_connections, then try again",

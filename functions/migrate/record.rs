@@ -30,7 +30,7 @@ pub struct Written {
     pub rows_dropped: Option<i64>,
 }
 
-/// The newest row of `migration_log`; under the lock it is ours.
+/// The newest row of `migration_log`; under the lock it is ours, but that failures are written without the lock.
 ///
 /// # Errors
 /// The database's.
@@ -38,12 +38,12 @@ pub async fn last_applied(client: &Client) -> Result<Written, Failure> {
     last(
         client,
         "select migration_id, status, notes, null::bigint, null::bigint
-         from migrations.migration_log order by migration_id desc limit 1",
+         from migrations.migration_log where status <> 'FAILED' order by migration_id desc limit 1",
     )
     .await
 }
 
-/// The newest row of `rollback_log`; under the lock it is ours.
+/// The newest row of `rollback_log`; under the lock it is ours, but that failures are written without the lock.
 ///
 /// # Errors
 /// The database's.
@@ -51,7 +51,7 @@ pub async fn last_rolled_back(client: &Client) -> Result<Written, Failure> {
     last(
         client,
         "select rollback_id, status, notes, rows_retained, rows_dropped
-         from migrations.rollback_log order by rollback_id desc limit 1",
+         from migrations.rollback_log where status <> 'FAILED' order by rollback_id desc limit 1",
     )
     .await
 }

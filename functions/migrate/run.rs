@@ -94,10 +94,7 @@ pub async fn run(database: &config::Database, order: &Order, end: Instant) -> Re
         };
         let pause = (PAUSE * attempts).min(LONGEST_PAUSE);
         if !may_pass(&failure, attempts) || Instant::now() + pause >= end {
-            let failure = Failure {
-                message: format!("{}; attempts: {attempts}", failure.message),
-                ..failure
-            };
+            let failure = failure.after(attempts);
             record::failed(database, order, &failure, millis(started)).await;
             return Err(failure);
         }
@@ -108,16 +105,17 @@ pub async fn run(database: &config::Database, order: &Order, end: Instant) -> Re
 
 /// Whether it may go well another time.
 fn may_pass(failure: &Failure, attempts: u32) -> bool {
-    const RACES: [SqlState; 5] = [
+    const PASSING: [SqlState; 6] = [
         SqlState::T_R_DEADLOCK_DETECTED,
         SqlState::T_R_SERIALIZATION_FAILURE,
         SqlState::DUPLICATE_OBJECT,
         SqlState::UNIQUE_VIOLATION,
         SqlState::CANNOT_CONNECT_NOW,
+        SqlState::TOO_MANY_CONNECTIONS,
     ];
     failure.is(&SqlState::LOCK_NOT_AVAILABLE)
         || attempts < ATTEMPTS
-            && (failure.code == Kind::Disconnected || RACES.iter().any(|race| failure.is(race)))
+            && (failure.code == Kind::Disconnected || PASSING.iter().any(|state| failure.is(state)))
 }
 
 async fn attempt(database: &config::Database, order: &Order, end: Instant) -> Result<Report, Failure> {

@@ -385,18 +385,6 @@ async fn a_preflight_is_told_that_it_may_send_what_it_asked_for() {
 }
 
 #[tokio::test]
-async fn only_an_http_api_is_given_the_member_that_cargo_lambda_watch_misses() {
-    let site = Site::new().await;
-    let ingest = site.start(INGEST).await;
-    for (shape, cookies) in [(Shape::V2, Some(&json!([]))), (Shape::V1, None)] {
-        let request = Request::post(shape, site.key.expose(), EVENT);
-        let reply = ingest.invoke(request.json()).await;
-        assert_eq!(reply.get("cookies"), cookies, "{reply}");
-    }
-    ingest.stop().await;
-}
-
-#[tokio::test]
 async fn what_is_no_request_at_all_is_answered_and_not_an_error() {
     let site = Site::new().await;
     let ingest = site.start(INGEST).await;

@@ -252,6 +252,31 @@ async fn a_host_that_takes_connections_and_says_nothing_is_503_in_time() {
 }
 
 #[tokio::test]
+async fn a_session_that_never_answers_is_left_for_a_new_one() {
+    let site = Site::new().await;
+    let ingest = site.start(INGEST).await;
+    lands(&ingest, &site, 1, "first").await;
+    let sql = "select pid from pg_stat_activity where usename = $1";
+    let pid: i32 = site.admin.query_one(sql, &[&site.login]).await.unwrap().get(0);
+    signal(pid, "STOP");
+    let began = Instant::now();
+    let answer = ingest.send(&event(&site)).await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(began.elapsed() < PROMISED, "{:?}", began.elapsed());
+    lands(&ingest, &site, 2, "on a new connection").await;
+    signal(pid, "CONT");
+    let log = ingest.stop().await;
+    assert!(log.contains("\"tag\":\"timed_out\""), "{log}");
+}
+
+fn signal(pid: i32, name: &str) {
+    let sent = std::process::Command::new("kill")
+        .args(["-s", name, &pid.to_string()])
+        .status();
+    assert!(sent.unwrap().success(), "kill -s {name} {pid}");
+}
+
+#[tokio::test]
 async fn a_locked_table_is_503_before_the_function_is_out_of_time() {
     let site = Site::new().await;
     let ingest = site.start(INGEST).await;

@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 
 use crate::support::database::Database;
 use crate::support::function::Function;
-use crate::support::postgres::{Cluster, SUPERUSER, SUPERUSER_PASSWORD};
+use crate::support::postgres::{Cluster, Version, SUPERUSER, SUPERUSER_PASSWORD};
 use crate::support::response_url::{ResponseUrl, SIGNATURE};
 use crate::support::runtime_api::Outcome;
 use crate::support::tools;
@@ -170,6 +170,14 @@ impl<'c> Stack<'c> {
     }
 }
 
+/// The server that most of these tests share. Another database of it has V001 already, so that the roles stay
+/// whatever a test rolls back; a test about roles and logins takes a [`Cluster::own`].
+pub async fn shared() -> &'static Cluster {
+    let cluster = Cluster::shared(Version::Default);
+    Database::with_v001(cluster).await;
+    cluster
+}
+
 /// The function's environment where the database comes from the properties.
 pub fn secrets() -> Vec<(&'static str, String)> {
     vec![
@@ -186,10 +194,20 @@ pub fn fixture(name: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// Everything that is in a database but for the ledger, and the roles of the server: one line each.
+/// The roles of the server, a line each.
+pub async fn roles(client: &Client) -> Vec<String> {
+    lines(
+        client,
+        "select format('role %s %s %s', rolname, rolcanlogin, rolconnlimit) from pg_roles where rolname !~ '^pg_'
+         order by 1",
+    )
+    .await
+}
+
+/// Everything that is in a database but for the ledger, a line each.
 pub async fn catalog(client: &Client) -> Vec<String> {
-    let rows = client
-        .query(
+    lines(
+        client,
             "select line from (
                select format('schema %s %s %s', nspname, nspowner::regrole, nspacl) as line from pg_namespace
                where nspname !~ '^pg_' and nspname not in ('migrations', 'information_schema')
@@ -209,14 +227,13 @@ pub async fn catalog(client: &Client) -> Vec<String> {
                select format('function %s %s %s', p.oid::regprocedure, md5(p.prosrc), p.proacl)
                from pg_proc p join pg_namespace n on n.oid = p.pronamespace
                where n.nspname !~ '^pg_' and n.nspname not in ('migrations', 'information_schema')
-               union all
-               select format('role %s %s %s', rolname, rolcanlogin, rolconnlimit) from pg_roles
-               where rolname !~ '^pg_'
              ) as lines order by line",
-            &[],
-        )
-        .await
-        .unwrap();
+    )
+    .await
+}
+
+async fn lines(client: &Client, query: &str) -> Vec<String> {
+    let rows = client.query(query, &[]).await.unwrap();
     rows.iter().map(|row| row.get(0)).collect()
 }
 

@@ -180,6 +180,21 @@ fn the_custom_resource_and_the_functions_speak_of_the_same_database() {
     );
 }
 
+#[test]
+fn each_property_of_the_custom_resource_is_read_by_migrate_and_given_by_make_run() {
+    let readers =
+        project_file("functions/migrate/properties.rs") + &project_file("functions/migrate/resource.rs");
+    let make_run = project_file("tools/run/deploy.rs");
+    for property in raw_layer().as_mapping().unwrap().keys().map(text) {
+        if property.starts_with("Service") {
+            continue; // CloudFormation's own
+        }
+        let quoted = format!("\"{property}\"");
+        assert!(readers.contains(&quoted), "migrate does not read {property}");
+        assert!(make_run.contains(&quoted), "make run does not give {property}");
+    }
+}
+
 fn raw_layer() -> Value {
     resources("Custom::SiteTrackingRawLayer")["RawLayer"]["Properties"].clone()
 }

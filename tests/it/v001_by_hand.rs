@@ -17,7 +17,13 @@ async fn each_file_runs_twice_with_and_without_a_transaction_and_the_undo_is_com
             };
             let client = operator.client().await;
             for arguments in [&["-1"][..], &[]] {
-                each_file_twice(&operator, &client, arguments, &format!("{version:?} {arguments:?}")).await;
+                each_file_twice(
+                    &operator,
+                    &client,
+                    arguments,
+                    &format!("{version:?} {arguments:?}"),
+                )
+                .await;
             }
         }
     }
@@ -32,17 +38,29 @@ async fn each_file_twice(operator: &Operator<'_>, client: &Client, arguments: &[
     let after = catalog(client).await;
     let again = notice(&operator.must("create", arguments).stderr);
     assert!(again.contains("nothing was made"), "{label}: {again}");
-    assert_eq!(catalog(client).await, after, "{label}: a second create changed something");
+    assert_eq!(
+        catalog(client).await,
+        after,
+        "{label}: a second create changed something"
+    );
     for _ in 0..2 {
         let said = operator.must("verify", arguments);
-        assert_eq!((said.stdout + &said.stderr).as_str(), "", "{label}: verify is not silent");
+        assert_eq!(
+            (said.stdout + &said.stderr).as_str(),
+            "",
+            "{label}: verify is not silent"
+        );
     }
     let gone = notice(&operator.must("rollback", arguments).stderr);
     assert!(gone.contains("V001 is rolled back"), "{label}: {gone}");
     assert_eq!(catalog(client).await, before, "{label}: the undo is not complete");
     let again = notice(&operator.must("rollback", arguments).stderr);
     assert!(again.contains("dropped: nothing"), "{label}: {again}");
-    assert_eq!(catalog(client).await, before, "{label}: a second rollback changed something");
+    assert_eq!(
+        catalog(client).await,
+        before,
+        "{label}: a second rollback changed something"
+    );
 }
 
 /// The notice at the end.
@@ -127,7 +145,10 @@ async fn the_steps_are_sent_one_by_one_inside_one_transaction_and_leave_the_sess
         let cluster = Cluster::own(version);
         let database = Database::empty(&cluster).await;
         let client = database.superuser().await;
-        client.batch_execute("set search_path = public, pg_catalog; set statement_timeout = '40s'").await.unwrap();
+        client
+            .batch_execute("set search_path = public, pg_catalog; set statement_timeout = '40s'")
+            .await
+            .unwrap();
         let before: String = client.query_one(SESSION, &[]).await.unwrap().get(0);
         let empty = catalog(&client).await;
         for end in ["rollback", "commit"] {
@@ -141,7 +162,11 @@ async fn the_steps_are_sent_one_by_one_inside_one_transaction_and_leave_the_sess
             client.batch_execute(end).await.unwrap();
             let after: String = client.query_one(SESSION, &[]).await.unwrap().get(0);
             assert_eq!(after, before, "{version:?} after {end}");
-            assert_eq!(catalog(&client).await == empty, end == "rollback", "{version:?} after {end}");
+            assert_eq!(
+                catalog(&client).await == empty,
+                end == "rollback",
+                "{version:?} after {end}"
+            );
         }
     }
 }
@@ -151,8 +176,16 @@ async fn the_steps_together_are_the_file() {
     for verb in ["create", "verify", "rollback"] {
         let (file, steps) = (v001(verb), steps(verb));
         let (header, _) = file.split_once("\n-- step: ").unwrap();
-        assert!(header.lines().all(|line| line.is_empty() || line.starts_with("--")), "{verb}: SQL before its first step");
-        let bytes: usize = steps.iter().map(|step| "\n-- step: \n".len() + step.name.len() + step.sql.len()).sum();
+        assert!(
+            header
+                .lines()
+                .all(|line| line.is_empty() || line.starts_with("--")),
+            "{verb}: SQL before its first step"
+        );
+        let bytes: usize = steps
+            .iter()
+            .map(|step| "\n-- step: \n".len() + step.name.len() + step.sql.len())
+            .sum();
         assert_eq!(header.len() + bytes, file.len(), "{verb}");
         let mut names: Vec<_> = steps.iter().map(|step| step.name.as_str()).collect();
         names.sort_unstable();
@@ -185,8 +218,16 @@ async fn what_needs_adoption_is_refused_by_name_and_not_touched_even_if_psql_goe
             let before = catalog(&client).await;
             for arguments in [&["-1"][..], &[], &["-v", "ON_ERROR_STOP=0"]] {
                 let said = Operator::superuser(&database).file("create", arguments);
-                assert!(said.stderr.contains(difference), "{version:?} {arguments:?}: {}", said.stderr);
-                assert!(said.stderr.contains("deploy it with migrate"), "{version:?}: {}", said.stderr);
+                assert!(
+                    said.stderr.contains(difference),
+                    "{version:?} {arguments:?}: {}",
+                    said.stderr
+                );
+                assert!(
+                    said.stderr.contains("deploy it with migrate"),
+                    "{version:?}: {}",
+                    said.stderr
+                );
                 assert_eq!(catalog(&client).await, before, "{version:?} {arguments:?}");
             }
             let (code, ..) = refusal(client.batch_execute(&v001("create")).await);
@@ -198,10 +239,26 @@ async fn what_needs_adoption_is_refused_by_name_and_not_touched_even_if_psql_goe
 #[tokio::test]
 async fn a_missing_permission_is_named_with_the_grant_to_run() {
     let cases: [(&str, &str, &str); 5] = [
-        ("", "revoke create on database {db} from {user}", "grant create on database {db} to {user}"),
-        ("create schema raw", "", "grant usage, create on schema raw to {user}"),
-        ("create schema migrations", "", "grant usage, create on schema migrations to {user}"),
-        (TENANTS, "", "grant references (tenant_hk) on auth.tenant_h to {user}"),
+        (
+            "",
+            "revoke create on database {db} from {user}",
+            "grant create on database {db} to {user}",
+        ),
+        (
+            "create schema raw",
+            "",
+            "grant usage, create on schema raw to {user}",
+        ),
+        (
+            "create schema migrations",
+            "",
+            "grant usage, create on schema migrations to {user}",
+        ),
+        (
+            TENANTS,
+            "",
+            "grant references (tenant_hk) on auth.tenant_h to {user}",
+        ),
         (
             "create schema raw; create table raw.site_tracking_keys_r ()",
             "grant usage, create on schema raw to {user}",
@@ -213,11 +270,22 @@ async fn a_missing_permission_is_named_with_the_grant_to_run() {
         for (there, taken, remedy) in cases {
             let database = Database::empty(&cluster).await;
             let operator = Operator::limited(&database).await;
-            let fill = |text: &str| text.replace("{db}", &database.name).replace("{user}", &operator.user);
-            database.superuser().await.batch_execute(&fill(&format!("{there};{taken}"))).await.unwrap();
+            let fill = |text: &str| {
+                text.replace("{db}", &database.name)
+                    .replace("{user}", &operator.user)
+            };
+            database
+                .superuser()
+                .await
+                .batch_execute(&fill(&format!("{there};{taken}")))
+                .await
+                .unwrap();
             let (code, message, hint) = refusal(operator.client().await.batch_execute(&v001("create")).await);
             assert_eq!(code, "TR013", "{version:?} {there}: {message}");
-            assert!(hint.contains(&fill(remedy)), "{version:?} {there}: hint is {hint:?}");
+            assert!(
+                hint.contains(&fill(remedy)),
+                "{version:?} {there}: hint is {hint:?}"
+            );
         }
     }
 }
@@ -229,11 +297,22 @@ async fn a_role_that_may_not_be_made_is_asked_for_and_bound_when_it_is_there() {
     let operator = Operator::limited(&database).await;
     let said = operator.must("create", &["-1"]).stderr;
     for role in ["tracking_ingest_role", "tracking_processor_role"] {
-        assert!(said.contains(&format!("run \"create role {role} nologin\"")), "{said}");
-        database.superuser().await.batch_execute(&format!("create role {role} nologin")).await.unwrap();
+        assert!(
+            said.contains(&format!("run \"create role {role} nologin\"")),
+            "{said}"
+        );
+        database
+            .superuser()
+            .await
+            .batch_execute(&format!("create role {role} nologin"))
+            .await
+            .unwrap();
     }
     let said = operator.file("verify", &[]).stderr;
-    assert!(said.contains("tracking_ingest_role lacks EXECUTE on function raw.ingest_tracking_beacon"), "{said}");
+    assert!(
+        said.contains("tracking_ingest_role lacks EXECUTE on function raw.ingest_tracking_beacon"),
+        "{said}"
+    );
     operator.must("create", &["-1"]);
     operator.must("verify", &[]);
 }

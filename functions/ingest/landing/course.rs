@@ -46,7 +46,7 @@ impl Course<'_> {
     pub async fn call(&mut self, events: &[Event<'_>]) -> Result<Called, Failure> {
         let mut may_repeat = true;
         loop {
-            let client = self.database.client().await.map_err(Fault::Connect)?;
+            let client = self.client().await?;
             let error = match self.once(&client, events).await? {
                 Ok(answer) => return answer.verdict().map(|()| Called::Answered(answer)),
                 Err(error) => error,
@@ -69,6 +69,12 @@ impl Course<'_> {
                 Next::GiveUp(failure) => return Err(failure),
             }
         }
+    }
+
+    async fn client(&self) -> Result<Arc<Client>, Fault> {
+        let connecting = tokio::time::timeout_at(self.until.into(), self.database.client());
+        let client = connecting.await.map_err(|_| Fault::TimedOut)?;
+        client.map_err(Fault::Connect)
     }
 
     async fn once(

@@ -20,7 +20,10 @@ pub fn steps(verb: &str) -> Vec<Step> {
         .skip(1)
         .map(|part| {
             let (name, sql) = part.split_once('\n').unwrap();
-            Step { name: name.to_owned(), sql: sql.to_owned() }
+            Step {
+                name: name.to_owned(),
+                sql: sql.to_owned(),
+            }
         })
         .collect()
 }
@@ -42,7 +45,11 @@ pub struct Said {
 impl<'d> Operator<'d> {
     pub fn superuser(database: &'d Database<'d>) -> Self {
         use super::postgres::{SUPERUSER, SUPERUSER_PASSWORD};
-        Self { database, user: SUPERUSER.to_owned(), password: SUPERUSER_PASSWORD.to_owned() }
+        Self {
+            database,
+            user: SUPERUSER.to_owned(),
+            password: SUPERUSER_PASSWORD.to_owned(),
+        }
     }
 
     /// A login that may make schemas in this database and nothing else in the server; its password is its name.
@@ -50,7 +57,11 @@ impl<'d> Operator<'d> {
         let user = database.login("").await;
         let grant = format!("grant create on database {} to {user}", database.name);
         database.superuser().await.batch_execute(&grant).await.unwrap();
-        Self { database, password: user.clone(), user }
+        Self {
+            database,
+            password: user.clone(),
+            user,
+        }
     }
 
     pub async fn client(&self) -> Client {
@@ -66,7 +77,11 @@ impl<'d> Operator<'d> {
     #[track_caller]
     pub fn must(&self, verb: &str, arguments: &[&str]) -> Said {
         let said = self.file(verb, arguments);
-        assert!(said.succeeded, "{verb} {arguments:?} as {}: {}", self.user, said.stderr);
+        assert!(
+            said.succeeded,
+            "{verb} {arguments:?} as {}: {}",
+            self.user, said.stderr
+        );
         said
     }
 
@@ -85,7 +100,11 @@ impl<'d> Operator<'d> {
         let writer = std::thread::spawn(move || {
             let _ = stdin.write_all(sql.as_bytes());
         });
-        let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = child.wait_with_output().unwrap();
         writer.join().unwrap();
         Said {
             succeeded: status.success(),
@@ -97,7 +116,9 @@ impl<'d> Operator<'d> {
 
 /// SQLSTATE, message and hint of what the server refused.
 pub fn refusal<T>(result: Result<T, Error>) -> (String, String, String) {
-    let Err(error) = result else { panic!("it was not refused") };
+    let Err(error) = result else {
+        panic!("it was not refused")
+    };
     let error = error.as_db_error().expect("an answer of the server");
     (
         error.code().code().to_owned(),
