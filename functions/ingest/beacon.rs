@@ -17,6 +17,7 @@ mod unpack;
 mod decode;
 mod document;
 mod json;
+mod surrogates;
 mod lines;
 mod ping;
 mod form;
