@@ -24,6 +24,7 @@ mod ingest_connection;
 mod ingest_start;
 mod ingest_watch;
 mod edge_gateways;
+mod corpus;
 mod edge_addresses;
 mod edge_answers;
 mod edge_explain;
