@@ -38,3 +38,7 @@ mod migrate_bad_luck;
 mod migrate_answer;
 mod migrate_actions;
 mod migrate_at_once;
+mod v001_optional;
+mod v001_privileges;
+mod v001_rollback;
+mod v001_verify;

@@ -169,6 +169,12 @@ impl Request {
         value.as_str().or_else(|| value[0].as_str())
     }
 
+    /// The body, if it is long enough to be told from other text.
+    pub fn telling_body(&self) -> Option<String> {
+        let body = self.event["body"].as_str()?;
+        (7..1_000).contains(&body.len()).then(|| body.to_owned())
+    }
+
     /// The event, for what has no method here.
     pub fn event(&mut self) -> &mut Value {
         &mut self.event
