@@ -28,6 +28,8 @@ mod corpus;
 mod edge_addresses;
 mod edge_answers;
 mod edge_explain;
+mod edge_limits;
+mod edge_bombs;
 mod migrate_stack;
 mod migrate_deploy;
 mod v001_beacon;
