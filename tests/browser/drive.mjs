@@ -1,0 +1,49 @@
+// Drives the browser for tests/it/browser.rs.
+//
+// First line in: {chromium, certificate, key, endpoint}: where the browser was unpacked, the identity of the page
+// server (PEM files), the collector's URL. Then a command per line, a result per line, in any order:
+//   {id, do: "visit", page, module, endpoint, token, visit}  opens the page and waits for what it sent
+//   {id, do: "leave", page}                                  goes away from it; its storage stays
+//   {id, do: "report", page}                                 what its console and its failed requests said
+// The end of the input is the end of the browser.
+import { createInterface } from "node:readline";
+import { launch } from "./browser.mjs";
+import { servePages } from "./pages.mjs";
+import { Tab } from "./tab.mjs";
+
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const say = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
+
+const setup = JSON.parse((await lines.next()).value);
+const pages = await servePages(setup.certificate, setup.key);
+const browser = await launch(setup.chromium, setup.certificate);
+const tabs = new Map();
+
+async function tab(page) {
+  if (!tabs.has(page)) tabs.set(page, Tab.open(browser));
+  return tabs.get(page);
+}
+
+const commands = {
+  async visit({ page, module, endpoint, token, visit }) {
+    const url = await pages.publish({ page, module, endpoint, token, visit });
+    return (await tab(page)).visit(url);
+  },
+  async leave({ page }) {
+    return (await tab(page)).leave();
+  },
+  async report({ page }) {
+    return (await tab(page)).report();
+  },
+};
+
+say({ ready: browser.version() });
+for await (const line of lines) {
+  const command = JSON.parse(line);
+  commands[command.do](command).then(
+    (result) => say({ id: command.id, result }),
+    (error) => say({ id: command.id, error: String(error?.stack ?? error) }),
+  );
+}
+await browser.close();
+pages.close();
