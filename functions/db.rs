@@ -198,8 +198,9 @@ impl fmt::Display for ConnectError {
             Self::Refused { sqlstate, message } => {
                 write!(
                     f,
-                    "the database refused the connection: {} {message}",
-                    sqlstate.code()
+                    "the database refused the connection: {} {message}: {}",
+                    sqlstate.code(),
+                    remedy_of(sqlstate)
                 )
             }
         }
@@ -207,6 +208,17 @@ impl fmt::Display for ConnectError {
 }
 
 impl std::error::Error for ConnectError {}
+
+fn remedy_of(sqlstate: &SqlState) -> &'static str {
+    match sqlstate.code() {
+        "28P01" | "28000" => "check the login, its password or its right to sign in by IAM, and DB_AUTH",
+        "3D000" => "check DB_NAME",
+        "42501" => "grant connect on the database to the login",
+        "53300" => "all connections are taken; raise the limit or lower the function's concurrency",
+        "57P03" => "the server is starting or stopping; wait",
+        _ => "see the server's log",
+    }
+}
 
 /// OpenSSL says what is wrong only in text; the text picks the advice and never the behaviour.
 fn remedy(why: &str) -> &'static str {

@@ -9,4 +9,13 @@
 
 mod support;
 
+/// The real binary.
+const INGEST: &str = env!("CARGO_BIN_EXE_ingest");
+
 mod support_works;
+mod house_rules;
+mod template;
+mod make_run;
+mod ingest_answers;
+mod ingest_senders;
+mod ingest_events;

@@ -12,10 +12,14 @@
 
 pub mod tools;
 pub mod authority;
+pub mod account;
 pub mod postgres;
 pub mod database;
 pub mod runtime_api;
 pub mod function;
+pub mod gateway;
+pub mod site;
 pub mod response_url;
 pub mod proxy;
 pub mod wait;
+pub mod processes;
