@@ -1,7 +1,6 @@
 // Starts the pinned headless Chromium: an empty profile, no name resolved but *.test (which is this machine), and
 // trust in the one key of the throwaway certificate.
 import { createHash, X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 
@@ -11,7 +10,7 @@ export function launch(folder, certificate) {
     env: {
       ...process.env,
       LD_LIBRARY_PATH: join(folder, "lib"),
-      FONTCONFIG_PATH: join(folder, "fonts"),
+      FONTCONFIG_PATH: folder,
     },
     // Trackers are silent where they see a robot; this is to be a visitor's browser.
     ignoreDefaultArgs: ["--enable-automation"],
@@ -32,6 +31,6 @@ export function launch(folder, certificate) {
 }
 
 function keyHash(certificate) {
-  const { publicKey } = new X509Certificate(readFileSync(certificate));
+  const { publicKey } = new X509Certificate(certificate);
   return createHash("sha256").update(publicKey.export({ type: "spki", format: "der" })).digest("base64");
 }

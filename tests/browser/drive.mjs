@@ -1,10 +1,11 @@
 // Drives the browser for tests/it/browser.rs.
 //
-// First line in: {chromium, certificate, key, endpoint}: where the browser was unpacked, the identity of the page
-// server (PEM files), the collector's URL. Then a command per line, a result per line, in any order:
-//   {id, do: "visit", page, module, endpoint, token, visit}  opens the page and waits for what it sent
-//   {id, do: "leave", page}                                  goes away from it; its storage stays
+// First line in: {chromium, certificate, key}: the folder of the browser, the page server's identity in PEM. Then a
+// command per line, a result per line, in any order:
+//   {id, do: "visit", page, module, endpoint, token, visit}  opens the page, gives the marks of the events it made
+//   {id, do: "leave", page}                                  goes away from it, gives the marks of the events made then
 //   {id, do: "report", page}                                 what its console and its failed requests said
+// A page's storage stays until the end of the input, which is the end of the browser.
 // The end of the input is the end of the browser.
 import { createInterface } from "node:readline";
 import { launch } from "./browser.mjs";

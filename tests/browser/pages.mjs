@@ -1,5 +1,4 @@
 // Serves the pages over HTTPS: each at a host of its own, a title with an emoji, one bundled script.
-import { readFileSync } from "node:fs";
 import { createServer } from "node:https";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -28,7 +27,7 @@ const html = (site) => `<!doctype html>
 
 export async function servePages(certificate, key) {
   const published = new Map();
-  const server = createServer({ cert: readFileSync(certificate), key: readFileSync(key) }, async (request, response) => {
+  const server = createServer({ cert: certificate, key }, async (request, response) => {
     const site = published.get(request.headers.host);
     if (!site) {
       response.writeHead(404).end();

@@ -24,7 +24,11 @@ export class Tab {
 
   async visit(url) {
     await this.page.goto(url, { waitUntil: "load" });
-    await this.page.waitForFunction(() => window.sent !== undefined, null, { timeout: PAGE_LIMIT_MS });
+    try {
+      await this.page.waitForFunction(() => window.sent !== undefined, null, { timeout: PAGE_LIMIT_MS });
+    } catch (error) {
+      throw new Error(`${error.message}; the page says: ${this.console.join(" | ")}`);
+    }
     return this.page.evaluate(() => window.sent);
   }
 
@@ -33,7 +37,7 @@ export class Tab {
     const marks = await this.page.evaluate(() => window.leaving ?? []);
     const link = this.page.locator("a#leave");
     if (await link.count()) {
-      await Promise.all([this.page.waitForURL("**/gone"), link.click()]);
+      await Promise.all([this.page.waitForURL((url) => url.pathname === "/gone"), link.click()]);
     }
     await this.page.goto("about:blank");
     return marks;

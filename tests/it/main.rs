@@ -19,3 +19,4 @@ mod make_run;
 mod ingest_answers;
 mod ingest_senders;
 mod ingest_events;
+mod browser;

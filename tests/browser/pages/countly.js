@@ -1,6 +1,7 @@
-import Countly from "countly-sdk-web";
+import sdk from "countly-sdk-web";
 import { endpoint, isFirst, mark, sent, token } from "../site.js";
 
+const Countly = sdk.default; // it is not marked as an ES module
 Countly.init({ app_key: token, url: endpoint });
 if (isFirst) {
   Countly.add_event({ key: mark("event name"), count: 1, sum: 9.5 });

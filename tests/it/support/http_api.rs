@@ -59,8 +59,15 @@ pub struct Seen {
     pub peer: SocketAddr,
     pub received: SystemTime,
     pub trouble: Option<Trouble>,
-    /// The status that the sender read; `None` while it waits.
-    pub status: Option<u16>,
+    /// What the function or, where it was not asked, the gateway answered; `None` until then.
+    pub answer: Option<Answer>,
+}
+
+/// The status that the sender reads, and the body.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Bytes,
 }
 
 impl Seen {
@@ -159,9 +166,15 @@ async fn handle(
         all.push(seen.clone());
         all.len() - 1
     };
-    let response = respond(&seen, &state).await;
-    state.seen.lock().unwrap()[number].status = Some(response.status().as_u16());
-    Ok(response)
+    let (response, body) = respond(&seen, &state).await.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let status = response.status.as_u16();
+    state.seen.lock().unwrap()[number].answer = Some(Answer { status, body: body.clone() });
+    if seen.trouble == Some(Trouble::Stalled) {
+        let mut released = state.released.subscribe();
+        let _ = released.wait_for(|released| *released).await;
+    }
+    Ok(Response::from_parts(response, Full::new(body)))
 }
 
 /// `None`: the body is larger than the gateway takes, or broke off.
@@ -178,7 +191,7 @@ async fn read(request: Request<Incoming>, peer: SocketAddr) -> Option<Seen> {
         peer,
         received: SystemTime::now(),
         trouble: None,
-        status: None,
+        answer: None,
         body: Limited::new(body, BODY_BYTES).collect().await.ok()?.to_bytes(),
     })
 }
@@ -197,13 +210,8 @@ async fn respond(seen: &Seen, state: &State) -> Response<Full<Bytes>> {
         Ok(Ok(Outcome::Error(_)) | Err(_)) => answer::own(500, "Internal Server Error"),
         Err(_) => answer::own(503, "Service Unavailable"),
     };
-    match seen.trouble {
-        Some(Trouble::Lost) => *response.status_mut() = hyper::StatusCode::SERVICE_UNAVAILABLE,
-        Some(Trouble::Stalled) => {
-            let mut released = state.released.subscribe();
-            let _ = released.wait_for(|released| *released).await;
-        }
-        _ => {}
+    if seen.trouble == Some(Trouble::Lost) {
+        *response.status_mut() = hyper::StatusCode::SERVICE_UNAVAILABLE;
     }
     response
 }
