@@ -7,11 +7,7 @@ import { chromium } from "playwright-core";
 export function launch(folder, certificate) {
   return chromium.launch({
     executablePath: join(folder, "chromium"),
-    env: {
-      ...process.env,
-      LD_LIBRARY_PATH: join(folder, "lib"),
-      FONTCONFIG_PATH: folder,
-    },
+    env: { ...process.env, LD_LIBRARY_PATH: join(folder, "lib") },
     // Trackers are silent where they see a robot; this is to be a visitor's browser.
     ignoreDefaultArgs: ["--enable-automation"],
     args: [

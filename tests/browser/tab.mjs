@@ -3,10 +3,10 @@ const PAGE_LIMIT_MS = 30_000; // a page that has not given all its events to its
 
 export class Tab {
   static async open(browser) {
-    // Everything but the one word that trackers take for a robot's is the browser's own.
-    const userAgent = await ownUserAgent(browser);
-    const context = await browser.newContext({ userAgent, locale: "en-US" });
-    return new Tab(await context.newPage());
+    const context = await browser.newContext({ locale: "en-US" });
+    const page = await context.newPage();
+    await callItChrome(page);
+    return new Tab(page);
   }
 
   constructor(page) {
@@ -48,12 +48,36 @@ export class Tab {
   }
 }
 
-let userAgent;
-async function ownUserAgent(browser) {
-  if (userAgent === undefined) {
-    const page = await browser.newPage();
-    userAgent = (await page.evaluate(() => navigator.userAgent)).replace("HeadlessChrome", "Chrome");
-    await page.close();
-  }
-  return userAgent;
+// Trackers are silent where a browser names itself headless. Everything but that word stays its own.
+async function callItChrome(page) {
+  const [userAgent, own] = await page.evaluate(async () => {
+    const hints = ["architecture", "bitness", "fullVersionList", "model", "platformVersion", "uaFullVersion"];
+    return [navigator.userAgent, await navigator.userAgentData?.getHighEntropyValues(hints)];
+  });
+  const named = (brands = []) => brands.map(({ brand, version }) => ({ brand: chrome(brand), version }));
+  const session = await page.context().newCDPSession(page);
+  await session.send("Emulation.setUserAgentOverride", {
+    userAgent: userAgent.replace("HeadlessChrome", "Chrome"),
+    userAgentMetadata: {
+      platform: "Linux",
+      platformVersion: "",
+      architecture: "x86",
+      model: "",
+      mobile: false,
+      ...own,
+      brands: named(own?.brands ?? brandsOf(userAgent)),
+      fullVersionList: named(own?.fullVersionList ?? []),
+    },
+  });
+}
+
+const chrome = (brand) => brand.replace("HeadlessChrome", "Google Chrome");
+
+// about:blank is no secure context and knows no brands.
+function brandsOf(userAgent) {
+  const version = userAgent.match(/Chrome\/(\d+)/)[1];
+  return [
+    { brand: "HeadlessChrome", version },
+    { brand: "Chromium", version },
+  ];
 }

@@ -10,6 +10,7 @@ mixpanel.init(token, {
 if (isFirst) {
   mixpanel.track(mark("event name"), { amount: 9.5 });
   mixpanel.track("Purchase", { note: mark("property") });
+  mixpanel.identify("visitor-1");
   mixpanel.people.set({ $name: mark("person") });
 }
 sent();

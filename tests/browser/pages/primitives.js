@@ -76,6 +76,7 @@ function prepareLeaving() {
   link.textContent = "leave";
   window.leaving = [mark("a-ping"), mark("pagehide"), mark("pagehide-fetch")];
   const [ping, hide, hideFetch] = window.leaving;
+  link.style = "display: block; width: 9em; height: 3em"; // there may be no font to give it a size
   link.ping = `${endpoint}/a-ping`;
   link.href = `/gone?event=${encodeURIComponent(ping)}`;
   document.body.append(link);

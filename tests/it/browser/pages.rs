@@ -32,9 +32,19 @@ pub struct Page {
     /// Ends of the paths to which events go; empty where there is no tracker.
     pub events_at: &'static [&'static str],
     pub id: EventId,
+    /// Names of marks whose events carry none although the others do.
+    pub without_id: &'static [&'static str],
     pub retries: Retries,
     /// Pieces of what the browser says about requests that are no events.
     pub expected_complaints: &'static [&'static str],
+}
+
+impl Page {
+    /// Whether the event with this mark carries an id.
+    pub fn has_id(&self, mark: &str) -> bool {
+        let is_exempt = self.without_id.iter().any(|name| mark.contains(&format!(" {name} ")));
+        self.id == EventId::Known && !is_exempt
+    }
 }
 
 const TRACKER: Page = Page {
@@ -43,14 +53,15 @@ const TRACKER: Page = Page {
     key_in: KeyIn::Path,
     events_at: &[],
     id: EventId::Known,
+    without_id: &[],
     retries: Retries::Yes,
     expected_complaints: &[],
 };
 
 pub const PAGES: [Page; 16] = [
-    Page { name: "primitives", module: "primitives", id: EventId::None, retries: Retries::No, ..TRACKER },
-    Page { name: "posthog", module: "posthog", events_at: &["/e/", "/batch/"], ..TRACKER },
-    Page { name: "posthog-token", module: "posthog", key_in: KeyIn::Config, events_at: &["/e/", "/batch/"], ..TRACKER },
+    Page { name: "primitives", module: "primitives", id: EventId::None, retries: Retries::No, expected_complaints: &["/fetch-no-cors"], ..TRACKER },
+    Page { name: "posthog", module: "posthog", events_at: &["/e/"], expected_complaints: &["/array/"], ..TRACKER },
+    Page { name: "posthog-token", module: "posthog", key_in: KeyIn::Config, events_at: &["/e/"], expected_complaints: &["/array/"], ..TRACKER },
     Page { name: "snowplow-post", module: "snowplow", events_at: &["/tp2"], ..TRACKER },
     Page { name: "snowplow-get", module: "snowplow", events_at: &["/i"], ..TRACKER },
     Page { name: "segment", module: "segment", events_at: &["/t", "/p", "/i"], ..TRACKER },
@@ -64,8 +75,8 @@ pub const PAGES: [Page; 16] = [
         retries: Retries::No,
         ..TRACKER
     },
-    Page { name: "mixpanel", module: "mixpanel", events_at: &["/track/", "/engage/"], ..TRACKER },
-    Page { name: "mixpanel-json", module: "mixpanel", events_at: &["/track/", "/engage/"], ..TRACKER },
+    Page { name: "mixpanel", module: "mixpanel", events_at: &["/track/"], without_id: &["person"], ..TRACKER },
+    Page { name: "mixpanel-json", module: "mixpanel", events_at: &["/track/"], without_id: &["person"], ..TRACKER },
     Page { name: "amplitude", module: "amplitude", events_at: &["/2/httpapi"], ..TRACKER },
     Page { name: "amplitude-key", module: "amplitude", key_in: KeyIn::Config, events_at: &["/2/httpapi"], ..TRACKER },
     Page { name: "rudderstack", module: "rudderstack", events_at: &["/track", "/page", "/identify"], ..TRACKER },
