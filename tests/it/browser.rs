@@ -10,17 +10,17 @@ mod pages;
 mod recording;
 
 use pages::{Page, Retries, PAGES};
-use world::World;
+use world::{World, SAID_FAREWELL, TRIED_AGAIN};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_event_that_left_the_browser_is_exactly_one_row() {
     let world = World::new(&PAGES).await;
     world.visit_all("first").await;
     world.wait_for_rows().await;
-    world.wait_until_quiet().await;
+    world.rest(TRIED_AGAIN).await;
     world.leave_all().await;
     world.wait_for_rows().await;
-    world.wait_until_quiet().await;
+    world.rest(SAID_FAREWELL).await;
     let mut faults = world.reports(|page| page.expected_complaints).await;
     for (page, mark, rows) in world.rows_per_mark().await {
         if rows != 1 {
@@ -69,13 +69,13 @@ async fn after(trouble: Trouble, is_right: fn(&Page, &str, i64) -> bool) -> Vec<
     world.trouble_once_each(trouble);
     world.visit_all("first").await;
     world.wait_for_trouble().await;
-    world.wait_until_quiet().await;
+    world.rest(TRIED_AGAIN).await;
     world.leave_all().await;
     world.visit_all("return").await;
-    world.wait_until_quiet().await;
+    world.rest(TRIED_AGAIN).await;
     world.leave_all().await;
     world.gateway.release();
-    world.wait_until_quiet().await;
+    world.rest(SAID_FAREWELL).await;
     let counts = world.rows_per_mark().await;
     let wrong = counts.into_iter().filter(|(page, mark, rows)| !is_right(page, mark, *rows));
     let faults = wrong.map(|(page, mark, rows)| format!("{}: {rows} rows of {mark:?}", page.name)).collect();

@@ -59,14 +59,14 @@ const TRACKER: Page = Page {
 };
 
 pub const PAGES: [Page; 16] = [
-    Page { name: "primitives", module: "primitives", id: EventId::None, retries: Retries::No, expected_complaints: &["/fetch-no-cors"], ..TRACKER },
+    Page { name: "primitives", module: "primitives", id: EventId::None, retries: Retries::No, ..TRACKER },
     Page { name: "posthog", module: "posthog", events_at: &["/e/"], expected_complaints: &["/array/"], ..TRACKER },
     Page { name: "posthog-token", module: "posthog", key_in: KeyIn::Config, events_at: &["/e/"], expected_complaints: &["/array/"], ..TRACKER },
     Page { name: "snowplow-post", module: "snowplow", events_at: &["/tp2"], ..TRACKER },
     Page { name: "snowplow-get", module: "snowplow", events_at: &["/i"], ..TRACKER },
     Page { name: "segment", module: "segment", events_at: &["/t", "/p", "/i"], ..TRACKER },
     Page { name: "segment-batch", module: "segment-batch", events_at: &["/b"], ..TRACKER },
-    Page { name: "segment-key", module: "segment", key_in: KeyIn::Config, events_at: &["/t", "/p", "/i"], ..TRACKER },
+    Page { name: "segment-key", module: "segment", key_in: KeyIn::Config, events_at: &["/t", "/p", "/i"], expected_complaints: &["/v1/m"], ..TRACKER },
     Page {
         name: "plausible",
         module: "plausible",

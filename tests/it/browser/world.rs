@@ -19,11 +19,14 @@ use crate::support::wait;
 const ROWS_LIMIT: Duration = Duration::from_secs(40);
 
 /// No request for so long: longer than the trackers' waits before a first and a second retry, and than the 10 s after
-/// which they give up an answer.
-const QUIET: Duration = Duration::from_secs(12);
+/// which the most patient of them gives up an answer.
+pub const TRIED_AGAIN: Duration = Duration::from_secs(12);
 
-/// Trackers that never come to rest are a fault in themselves.
-const QUIET_LIMIT: Duration = Duration::from_secs(90);
+/// The same of a page that is gone: what it sent at its end is under way at once or never.
+pub const SAID_FAREWELL: Duration = Duration::from_secs(3);
+
+/// Trackers that do not come to rest by then are a fault in themselves.
+const REST_LIMIT: Duration = Duration::from_secs(90);
 
 pub struct World {
     pub gateway: HttpApi,
@@ -113,13 +116,13 @@ impl World {
         }
     }
 
-    /// Until the last request is [`QUIET`] ago: what would be sent again has been.
-    pub async fn wait_until_quiet(&self) {
+    /// Until the last request is `quiet` ago: what would be sent again has been.
+    pub async fn rest(&self, quiet: Duration) {
         let started = SystemTime::now();
-        wait::until_async("the trackers' rest", QUIET_LIMIT, || async {
+        wait::until_async("the trackers' rest", REST_LIMIT, || async {
             let last = self.gateway.seen().iter().map(|seen| seen.received).max();
             let since = last.unwrap_or(started).max(started);
-            (since.elapsed().unwrap_or_default() >= QUIET).then_some(())
+            (since.elapsed().unwrap_or_default() >= quiet).then_some(())
         })
         .await;
     }
@@ -160,6 +163,7 @@ impl World {
         for ((page, _), report) in self.pages.iter().zip(&reports) {
             let console = report["console"].as_array().unwrap().iter();
             let failed = report["failed"].as_array().unwrap().iter();
+            let failed = failed.filter(|failed| !self.was_only_unread(failed));
             for complaint in console.chain(failed) {
                 let text = complaint.as_str().map_or_else(|| complaint.to_string(), str::to_owned);
                 if !expected(page).iter().any(|piece| text.contains(piece)) {
@@ -168,6 +172,18 @@ impl World {
             }
         }
         faults
+    }
+
+    /// The browser also calls a request aborted whose good answer the page did not read to its end.
+    fn was_only_unread(&self, failed: &Value) -> bool {
+        let is_this = |seen: &Seen| {
+            let url = failed["url"].as_str().unwrap();
+            seen.method == failed["method"] && url.split('?').next().unwrap().ends_with(&seen.path)
+        };
+        let is_good = |seen: &Seen| seen.answer.as_ref().is_some_and(|answer| answer.status < 300);
+        let seen = self.gateway.seen();
+        let mut answered = seen.iter().filter(|seen| is_this(seen)).peekable();
+        failed["error"] == "net::ERR_ABORTED" && answered.peek().is_some() && answered.all(is_good)
     }
 
     /// The requests of one page.
