@@ -1,7 +1,7 @@
 // What each page knows: where to send (`endpoint`), the name that its tracker knows the site by (`token`), and
-// whether this is a first visit, which sends events, or a return, which only lets the tracker send what it kept.
+// whether this is a first visit or a return, which makes one event and lets the tracker send what it kept.
 export const { endpoint, token, visit, page } = window.site;
-export const isFirst = visit.startsWith("first");
+export const isFirst = visit === "first";
 
 const marks = [];
 

@@ -19,4 +19,5 @@ mod make_run;
 mod ingest_answers;
 mod ingest_senders;
 mod ingest_events;
+mod http_api;
 mod browser;

@@ -6,5 +6,7 @@ if (isFirst) {
   amplitude.track(mark("event name"), { amount: 9.5 });
   amplitude.track("Purchase", { note: mark("property") });
   amplitude.identify(new amplitude.Identify().set("name", mark("trait")));
+} else {
+  amplitude.track(mark("back"));
 }
 sent();

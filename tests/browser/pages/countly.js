@@ -7,5 +7,7 @@ if (isFirst) {
   Countly.add_event({ key: mark("event name"), count: 1, sum: 9.5 });
   Countly.add_event({ key: "purchase", count: 1, segmentation: { note: mark("segmentation") } });
   Countly.user_details({ name: mark("person") });
+} else {
+  Countly.add_event({ key: mark("back"), count: 1 });
 }
 sent();

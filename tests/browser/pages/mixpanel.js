@@ -12,5 +12,7 @@ if (isFirst) {
   mixpanel.track("Purchase", { note: mark("property") });
   mixpanel.identify("visitor-1");
   mixpanel.people.set({ $name: mark("person") });
+} else {
+  mixpanel.track(mark("back"));
 }
 sent();

@@ -10,5 +10,7 @@ if (isFirst) {
   analytics.track(mark("event name"), { amount: 9.5 });
   analytics.track("Order Completed", { note: mark("property") });
   analytics.identify("visitor-1", { name: mark("trait") });
+} else {
+  analytics.track(mark("back"));
 }
 sent();

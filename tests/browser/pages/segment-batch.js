@@ -9,5 +9,7 @@ const analytics = AnalyticsBrowser.load(
 );
 if (isFirst) {
   for (const name of ["one", "two", "three", "four"]) analytics.track(mark(name), { amount: 9.5 });
+} else {
+  analytics.track(mark("back"));
 }
 sent();

@@ -12,5 +12,7 @@ if (isFirst) {
   trackSelfDescribingEvent({
     event: { schema: "iglu:test.fox/note/jsonschema/1-0-0", data: { note: mark("self-describing") } },
   });
+} else {
+  trackPageView({ title: mark("back") });
 }
 sent();

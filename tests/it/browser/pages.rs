@@ -58,7 +58,7 @@ const TRACKER: Page = Page {
     expected_complaints: &[],
 };
 
-pub const PAGES: [Page; 16] = [
+pub const PAGES: [Page; 18] = [
     Page { name: "primitives", module: "primitives", id: EventId::None, retries: Retries::No, ..TRACKER },
     Page { name: "posthog", module: "posthog", events_at: &["/e/"], expected_complaints: &["/array/"], ..TRACKER },
     Page { name: "posthog-token", module: "posthog", key_in: KeyIn::Config, events_at: &["/e/"], expected_complaints: &["/array/"], ..TRACKER },
@@ -81,6 +81,13 @@ pub const PAGES: [Page; 16] = [
     Page { name: "amplitude-key", module: "amplitude", key_in: KeyIn::Config, events_at: &["/2/httpapi"], ..TRACKER },
     Page { name: "rudderstack", module: "rudderstack", events_at: &["/track", "/page", "/identify"], ..TRACKER },
     Page {
+        name: "rudderstack-key",
+        module: "rudderstack",
+        key_in: KeyIn::Config,
+        events_at: &["/track", "/page", "/identify"],
+        ..TRACKER
+    },
+    Page {
         name: "openpanel",
         module: "openpanel",
         events_at: &["/track"],
@@ -88,4 +95,12 @@ pub const PAGES: [Page; 16] = [
         ..TRACKER
     },
     Page { name: "countly", module: "countly", events_at: &["/i"], id: EventId::None, ..TRACKER },
+    Page {
+        name: "countly-key",
+        module: "countly",
+        key_in: KeyIn::Config,
+        events_at: &["/i"],
+        id: EventId::None,
+        ..TRACKER
+    },
 ];
