@@ -64,7 +64,10 @@ fn once_where_named(page: &Page, mark: &str, rows: i64) -> bool {
 
 /// One request of each tracker goes wrong, its visitor goes away and comes back. What is wrong with the rows then.
 async fn after(trouble: Trouble, is_right: fn(&Page, &str, i64) -> bool) -> Vec<String> {
-    let trackers: Vec<Page> = PAGES.into_iter().filter(|page| !page.events_at.is_empty()).collect();
+    let trackers: Vec<Page> = PAGES
+        .into_iter()
+        .filter(|page| !page.events_at.is_empty())
+        .collect();
     let world = World::new(&trackers).await;
     world.trouble_once_each(trouble);
     world.visit_all("first").await;
@@ -77,8 +80,12 @@ async fn after(trouble: Trouble, is_right: fn(&Page, &str, i64) -> bool) -> Vec<
     world.gateway.release();
     world.rest(SAID_FAREWELL).await;
     let counts = world.rows_per_mark().await;
-    let wrong = counts.into_iter().filter(|(page, mark, rows)| !is_right(page, mark, *rows));
-    let faults = wrong.map(|(page, mark, rows)| format!("{}: {rows} rows of {mark:?}", page.name)).collect();
+    let wrong = counts
+        .into_iter()
+        .filter(|(page, mark, rows)| !is_right(page, mark, *rows));
+    let faults = wrong
+        .map(|(page, mark, rows)| format!("{}: {rows} rows of {mark:?}", page.name))
+        .collect();
     world.close().await;
     faults
 }

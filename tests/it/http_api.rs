@@ -9,7 +9,9 @@ use serde_json::{json, Value};
 use crate::support::http_api::{answer, event, Seen};
 
 fn seen(headers: &[(&str, &str)], body: &[u8]) -> Seen {
-    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let headers = headers
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     Seen {
         method: "POST".to_owned(),
         path: "/caf%C3%A9/a%20b".to_owned(),
@@ -40,12 +42,22 @@ fn only_text_types_arrive_as_text() {
         let header = content_type.map(|value| ("content-type", value));
         let event = event::of(&seen(&Vec::from_iter(header), "é🦊".as_bytes()));
         let expected = if is_text { "é🦊" } else { "w6nwn6aK" };
-        assert_eq!((&event["body"], &event["isBase64Encoded"]), (&json!(expected), &json!(!is_text)), "{content_type:?}");
+        assert_eq!(
+            (&event["body"], &event["isBase64Encoded"]),
+            (&json!(expected), &json!(!is_text)),
+            "{content_type:?}"
+        );
     }
     let compressed = event::of(&seen(&[("content-type", "text/plain")], &[0x1f, 0x8b, 0xff]));
-    assert_eq!((&compressed["body"], &compressed["isBase64Encoded"]), (&json!("H4v/"), &json!(true)));
+    assert_eq!(
+        (&compressed["body"], &compressed["isBase64Encoded"]),
+        (&json!("H4v/"), &json!(true))
+    );
     let empty = event::of(&seen(&[("content-type", "text/plain")], b""));
-    assert_eq!((empty.get("body"), &empty["isBase64Encoded"]), (None, &json!(false)));
+    assert_eq!(
+        (empty.get("body"), &empty["isBase64Encoded"]),
+        (None, &json!(false))
+    );
 }
 
 #[test]
@@ -88,16 +100,41 @@ async fn an_answer_reaches_the_sender_as_the_function_meant_it() {
     let rows: [(&str, Value, u16, &str, &str); 5] = [
         ("text", text.clone(), 201, "text/plain;charset=utf-8", "é"),
         ("binary", binary, 200, "image/gif", "GIF"),
-        ("no status", json!({ "a": 1 }), 200, "application/json", r#"{"a":1}"#),
-        ("broken", broken, 500, "application/json", r#"{"message":"Internal Server Error"}"#),
-        ("odd status", json!({ "statusCode": "x" }), 500, "application/json", r#"{"message":"Internal Server Error"}"#),
+        (
+            "no status",
+            json!({ "a": 1 }),
+            200,
+            "application/json",
+            r#"{"a":1}"#,
+        ),
+        (
+            "broken",
+            broken,
+            500,
+            "application/json",
+            r#"{"message":"Internal Server Error"}"#,
+        ),
+        (
+            "odd status",
+            json!({ "statusCode": "x" }),
+            500,
+            "application/json",
+            r#"{"message":"Internal Server Error"}"#,
+        ),
     ];
     for (label, value, status, content_type, body) in rows {
         let (head, bytes) = answer::from(&value).into_parts();
         let bytes = bytes.collect().await.unwrap().to_bytes();
-        assert_eq!((head.status.as_u16(), &bytes[..]), (status, body.as_bytes()), "{label}");
+        assert_eq!(
+            (head.status.as_u16(), &bytes[..]),
+            (status, body.as_bytes()),
+            "{label}"
+        );
         assert_eq!(head.headers["content-type"], content_type, "{label}");
     }
     let response = answer::from(&text);
-    assert_eq!((&response.headers()["x-a"], &response.headers()["set-cookie"]), (&"b".parse().unwrap(), &"c=1".parse().unwrap()));
+    assert_eq!(
+        (&response.headers()["x-a"], &response.headers()["set-cookie"]),
+        (&"b".parse().unwrap(), &"c=1".parse().unwrap())
+    );
 }

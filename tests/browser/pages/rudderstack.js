@@ -9,7 +9,8 @@ if (isFirst) {
   analytics.page("shop", mark("page name"));
   analytics.track(mark("event name"), { amount: 9.5 });
   analytics.track("Order Completed", { note: mark("property") });
-  analytics.identify("visitor-1", { name: mark("trait") });
+  // Traits stay with the visitor and stand in each later event; this stands in one.
+  analytics.identify("visitor-1", { plan: "fox" }, { context: { note: mark("identify") } });
 } else {
   analytics.track(mark("back"));
 }

@@ -42,7 +42,10 @@ pub struct Page {
 impl Page {
     /// Whether the event with this mark carries an id.
     pub fn has_id(&self, mark: &str) -> bool {
-        let is_exempt = self.without_id.iter().any(|name| mark.contains(&format!(" {name} ")));
+        let is_exempt = self
+            .without_id
+            .iter()
+            .any(|name| mark.contains(&format!(" {name} ")));
         self.id == EventId::Known && !is_exempt
     }
 }
@@ -59,14 +62,60 @@ const TRACKER: Page = Page {
 };
 
 pub const PAGES: [Page; 18] = [
-    Page { name: "primitives", module: "primitives", id: EventId::None, retries: Retries::No, ..TRACKER },
-    Page { name: "posthog", module: "posthog", events_at: &["/e/"], expected_complaints: &["/array/"], ..TRACKER },
-    Page { name: "posthog-token", module: "posthog", key_in: KeyIn::Config, events_at: &["/e/"], expected_complaints: &["/array/"], ..TRACKER },
-    Page { name: "snowplow-post", module: "snowplow", events_at: &["/tp2"], ..TRACKER },
-    Page { name: "snowplow-get", module: "snowplow", events_at: &["/i"], ..TRACKER },
-    Page { name: "segment", module: "segment", events_at: &["/t", "/p", "/i"], ..TRACKER },
-    Page { name: "segment-batch", module: "segment-batch", events_at: &["/b"], ..TRACKER },
-    Page { name: "segment-key", module: "segment", key_in: KeyIn::Config, events_at: &["/t", "/p", "/i"], expected_complaints: &["/v1/m"], ..TRACKER },
+    Page {
+        name: "primitives",
+        module: "primitives",
+        id: EventId::None,
+        retries: Retries::No,
+        ..TRACKER
+    },
+    Page {
+        name: "posthog",
+        module: "posthog",
+        events_at: &["/e/"],
+        expected_complaints: &["/array/"],
+        ..TRACKER
+    },
+    Page {
+        name: "posthog-token",
+        module: "posthog",
+        key_in: KeyIn::Config,
+        events_at: &["/e/"],
+        expected_complaints: &["/array/"],
+        ..TRACKER
+    },
+    Page {
+        name: "snowplow-post",
+        module: "snowplow",
+        events_at: &["/tp2"],
+        ..TRACKER
+    },
+    Page {
+        name: "snowplow-get",
+        module: "snowplow",
+        events_at: &["/i"],
+        ..TRACKER
+    },
+    Page {
+        name: "segment",
+        module: "segment",
+        events_at: &["/t", "/p", "/i"],
+        ..TRACKER
+    },
+    Page {
+        name: "segment-batch",
+        module: "segment-batch",
+        events_at: &["/b"],
+        ..TRACKER
+    },
+    Page {
+        name: "segment-key",
+        module: "segment",
+        key_in: KeyIn::Config,
+        events_at: &["/t", "/p", "/i"],
+        expected_complaints: &["/v1/m"],
+        ..TRACKER
+    },
     Page {
         name: "plausible",
         module: "plausible",
@@ -75,11 +124,39 @@ pub const PAGES: [Page; 18] = [
         retries: Retries::No,
         ..TRACKER
     },
-    Page { name: "mixpanel", module: "mixpanel", events_at: &["/track/"], without_id: &["person"], ..TRACKER },
-    Page { name: "mixpanel-json", module: "mixpanel", events_at: &["/track/"], without_id: &["person"], ..TRACKER },
-    Page { name: "amplitude", module: "amplitude", events_at: &["/2/httpapi"], ..TRACKER },
-    Page { name: "amplitude-key", module: "amplitude", key_in: KeyIn::Config, events_at: &["/2/httpapi"], ..TRACKER },
-    Page { name: "rudderstack", module: "rudderstack", events_at: &["/track", "/page", "/identify"], ..TRACKER },
+    Page {
+        name: "mixpanel",
+        module: "mixpanel",
+        events_at: &["/track/"],
+        without_id: &["person"],
+        ..TRACKER
+    },
+    Page {
+        name: "mixpanel-json",
+        module: "mixpanel",
+        events_at: &["/track/"],
+        without_id: &["person"],
+        ..TRACKER
+    },
+    Page {
+        name: "amplitude",
+        module: "amplitude",
+        events_at: &["/2/httpapi"],
+        ..TRACKER
+    },
+    Page {
+        name: "amplitude-key",
+        module: "amplitude",
+        key_in: KeyIn::Config,
+        events_at: &["/2/httpapi"],
+        ..TRACKER
+    },
+    Page {
+        name: "rudderstack",
+        module: "rudderstack",
+        events_at: &["/track", "/page", "/identify"],
+        ..TRACKER
+    },
     Page {
         name: "rudderstack-key",
         module: "rudderstack",
@@ -94,7 +171,13 @@ pub const PAGES: [Page; 18] = [
         id: EventId::None,
         ..TRACKER
     },
-    Page { name: "countly", module: "countly", events_at: &["/i"], id: EventId::None, ..TRACKER },
+    Page {
+        name: "countly",
+        module: "countly",
+        events_at: &["/i"],
+        id: EventId::None,
+        ..TRACKER
+    },
     Page {
         name: "countly-key",
         module: "countly",

@@ -48,7 +48,14 @@ impl World {
         let function = site.start(crate::INGEST).await;
         let gateway = HttpApi::start(function.api.clone(), &identity).await;
         let browser = Browser::start(&identity).await;
-        Self { gateway, pages: keyed, site, function, browser, marks: Mutex::default() }
+        Self {
+            gateway,
+            pages: keyed,
+            site,
+            function,
+            browser,
+            marks: Mutex::default(),
+        }
     }
 
     /// All pages at once; `visit` is `first` or `return`.
@@ -71,14 +78,22 @@ impl World {
     }
 
     fn on_each_page(&self, what: &str) -> Vec<Value> {
-        self.pages.iter().map(|(page, _)| json!({ "do": what, "page": page.name })).collect()
+        self.pages
+            .iter()
+            .map(|(page, _)| json!({ "do": what, "page": page.name }))
+            .collect()
     }
 
     /// The marks that each page gave.
     fn remember(&self, marks: &[Value]) {
         let mut known = self.marks.lock().unwrap();
         for ((page, _), marks) in self.pages.iter().zip(marks) {
-            for mark in marks.as_array().unwrap().iter().map(|mark| mark.as_str().unwrap()) {
+            for mark in marks
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|mark| mark.as_str().unwrap())
+            {
                 if !known.iter().any(|(_, other)| other == mark) {
                     known.push((*page, mark.to_owned()));
                 }
@@ -91,7 +106,9 @@ impl World {
         let pages: Vec<Page> = self.pages.iter().map(|(page, _)| *page).collect();
         let mut done = HashSet::new();
         self.gateway.trouble(move |seen| {
-            let page = pages.iter().find(|page| is_from(seen, page) && carries_events(seen, page))?;
+            let page = pages
+                .iter()
+                .find(|page| is_from(seen, page) && carries_events(seen, page))?;
             done.insert(page.name).then_some(trouble)
         });
     }
@@ -138,18 +155,33 @@ impl World {
                            and (position(mark in raw_payload::text) > 0 or position(url in raw_payload::text) > 0))
                    from unnest($1::text[], $2::text[], $3::text[]) with ordinality as m (tenant, mark, url, n)
                    order by n";
-        let counts = self.site.admin.query(sql, &[&tenants, &texts, &urls]).await.unwrap();
+        let counts = self
+            .site
+            .admin
+            .query(sql, &[&tenants, &texts, &urls])
+            .await
+            .unwrap();
         let counts = counts.iter().map(|row| row.get(0));
-        marks.into_iter().zip(counts).map(|((page, mark), rows)| (page, mark, rows)).collect()
+        marks
+            .into_iter()
+            .zip(counts)
+            .map(|((page, mark), rows)| (page, mark, rows))
+            .collect()
     }
 
     /// Events that a page sent although they had been acknowledged.
     pub fn resent(&self) -> Vec<String> {
         let mut resent = Vec::new();
         for seen in self.gateway.seen() {
-            let body = seen.answer.as_ref().and_then(|answer| serde_json::from_slice(&answer.body).ok());
+            let body = seen
+                .answer
+                .as_ref()
+                .and_then(|answer| serde_json::from_slice(&answer.body).ok());
             let body: Value = body.unwrap_or_default();
-            if !matches!(&body["duplicate"], Value::Null) && body["duplicate"] != json!([]) && body["duplicate"] != 0 {
+            if !matches!(&body["duplicate"], Value::Null)
+                && body["duplicate"] != json!([])
+                && body["duplicate"] != 0
+            {
                 resent.push(format!("{} {} was sent again: {body}", seen.method, seen.path));
             }
         }
@@ -163,9 +195,11 @@ impl World {
         for ((page, _), report) in self.pages.iter().zip(&reports) {
             let console = report["console"].as_array().unwrap().iter();
             let failed = report["failed"].as_array().unwrap().iter();
-            let failed = failed.filter(|failed| !self.was_only_unread(failed));
+            let failed = failed.filter(|failed| !self.was_only_unread(page, failed));
             for complaint in console.chain(failed) {
-                let text = complaint.as_str().map_or_else(|| complaint.to_string(), str::to_owned);
+                let text = complaint
+                    .as_str()
+                    .map_or_else(|| complaint.to_string(), str::to_owned);
                 if !expected(page).iter().any(|piece| text.contains(piece)) {
                     faults.push(format!("{}: the browser says: {text}", page.name));
                 }
@@ -175,20 +209,25 @@ impl World {
     }
 
     /// The browser also calls a request aborted whose good answer the page did not read to its end.
-    fn was_only_unread(&self, failed: &Value) -> bool {
+    fn was_only_unread(&self, page: &Page, failed: &Value) -> bool {
+        let url = failed["url"].as_str().unwrap().split('?').next().unwrap();
+        let collector = format!("https://collect.test:{}", self.gateway.port);
         let is_this = |seen: &Seen| {
-            let url = failed["url"].as_str().unwrap();
-            seen.method == failed["method"] && url.split('?').next().unwrap().ends_with(&seen.path)
+            seen.method == failed["method"] && url.strip_prefix(&collector) == Some(seen.path.as_str())
         };
         let is_good = |seen: &Seen| seen.answer.as_ref().is_some_and(|answer| answer.status < 300);
-        let seen = self.gateway.seen();
+        let seen = self.requests(page);
         let mut answered = seen.iter().filter(|seen| is_this(seen)).peekable();
         failed["error"] == "net::ERR_ABORTED" && answered.peek().is_some() && answered.all(is_good)
     }
 
     /// The requests of one page.
     pub fn requests(&self, page: &Page) -> Vec<Seen> {
-        self.gateway.seen().into_iter().filter(|seen| is_from(seen, page)).collect()
+        self.gateway
+            .seen()
+            .into_iter()
+            .filter(|seen| is_from(seen, page))
+            .collect()
     }
 
     pub fn marks(&self, page: &Page) -> Vec<String> {
@@ -204,7 +243,10 @@ impl World {
 }
 
 fn is_from(seen: &Seen, page: &Page) -> bool {
-    let sender = seen.header("origin").or_else(|| seen.header("referer")).or_else(|| seen.header("ping-from"));
+    let sender = seen
+        .header("origin")
+        .or_else(|| seen.header("referer"))
+        .or_else(|| seen.header("ping-from"));
     sender.is_some_and(|sender| sender.starts_with(&format!("https://{}.page.test", page.name)))
 }
 

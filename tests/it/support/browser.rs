@@ -38,8 +38,14 @@ impl Browser {
         let folder = tools::project().join("tests/browser");
         let chromium = tools::path("CHROMIUM");
         let remedy = "run `tools/install browser`";
-        assert!(chromium.join("chromium").is_file(), "no chromium in {chromium:?}; {remedy}");
-        assert!(folder.join("node_modules").is_dir(), "no packages in {folder:?}; {remedy}");
+        assert!(
+            chromium.join("chromium").is_file(),
+            "no chromium in {chromium:?}; {remedy}"
+        );
+        assert!(
+            folder.join("node_modules").is_dir(),
+            "no packages in {folder:?}; {remedy}"
+        );
         let mut driver = Command::new("node")
             .arg(folder.join("drive.mjs"))
             .stdin(Stdio::piped())
@@ -59,7 +65,9 @@ impl Browser {
         };
         let text = |pem: &[u8]| String::from_utf8(pem.to_vec()).unwrap();
         let (certificate, key) = (text(&identity.certificate_pem), text(&identity.key_pem));
-        browser.say(&json!({ "chromium": chromium, "certificate": certificate, "key": key })).await;
+        browser
+            .say(&json!({ "chromium": chromium, "certificate": certificate, "key": key }))
+            .await;
         within(is_ready).await;
         browser
     }
@@ -102,7 +110,9 @@ impl Browser {
 
 async fn within(result: oneshot::Receiver<Value>) -> Value {
     let result = tokio::time::timeout(PATIENCE, result).await;
-    result.expect("the browser's driver is silent").expect("the browser's driver ended")
+    result
+        .expect("the browser's driver is silent")
+        .expect("the browser's driver ended")
 }
 
 /// Ends with the driver, and with it all that wait.

@@ -104,7 +104,8 @@ struct State {
 impl HttpApi {
     /// On a free port of 127.0.0.1, in front of the function that polls `function`.
     pub async fn start(function: RuntimeApi, identity: &Identity) -> Self {
-        let identity = native_tls::Identity::from_pkcs8(&identity.certificate_pem, &identity.key_pem).unwrap();
+        let identity =
+            native_tls::Identity::from_pkcs8(&identity.certificate_pem, &identity.key_pem).unwrap();
         let acceptor = TlsAcceptor::from(native_tls::TlsAcceptor::new(identity).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -148,7 +149,8 @@ async fn serve(stream: TcpStream, peer: SocketAddr, acceptor: TlsAcceptor, state
         return;
     };
     let service = service_fn(move |request| handle(request, peer, state.clone()));
-    let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let connection =
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     let _ = connection.await;
 }
 
@@ -169,7 +171,10 @@ async fn handle(
     let (response, body) = respond(&seen, &state).await.into_parts();
     let body = body.collect().await?.to_bytes();
     let status = response.status.as_u16();
-    state.seen.lock().unwrap()[number].answer = Some(Answer { status, body: body.clone() });
+    state.seen.lock().unwrap()[number].answer = Some(Answer {
+        status,
+        body: body.clone(),
+    });
     if seen.trouble == Some(Trouble::Stalled) {
         let mut released = state.released.subscribe();
         let _ = released.wait_for(|released| *released).await;

@@ -13,7 +13,11 @@ use serde_json::{json, Value};
 /// The function's.
 pub fn from(value: &Value) -> Response<Full<Bytes>> {
     let Some(status) = value.get("statusCode") else {
-        return build(200, &[("content-type".into(), "application/json".into())], value.to_string().into());
+        return build(
+            200,
+            &[("content-type".into(), "application/json".into())],
+            value.to_string().into(),
+        );
     };
     let Some(status) = status.as_u64().and_then(|status| u16::try_from(status).ok()) else {
         return own(500, "Internal Server Error");
@@ -27,7 +31,11 @@ pub fn from(value: &Value) -> Response<Full<Bytes>> {
 /// The gateway's.
 pub fn own(status: u16, message: &str) -> Response<Full<Bytes>> {
     let body = json!({ "message": message }).to_string();
-    build(status, &[("content-type".into(), "application/json".into())], body.into())
+    build(
+        status,
+        &[("content-type".into(), "application/json".into())],
+        body.into(),
+    )
 }
 
 /// `None`: it is marked as base64 and is none.
@@ -46,8 +54,9 @@ fn body(value: &Value) -> Option<Bytes> {
 fn headers(value: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let single = value["headers"].as_object().into_iter().flatten();
-    let mut headers: Vec<(String, String)> =
-        single.map(|(name, value)| (name.to_ascii_lowercase(), text(value))).collect();
+    let mut headers: Vec<(String, String)> = single
+        .map(|(name, value)| (name.to_ascii_lowercase(), text(value)))
+        .collect();
     let cookies = value["cookies"].as_array().into_iter().flatten();
     headers.extend(cookies.map(|cookie| ("set-cookie".to_owned(), text(cookie))));
     if !headers.iter().any(|(name, _)| name == "content-type") {
@@ -57,11 +66,14 @@ fn headers(value: &Value) -> Vec<(String, String)> {
 }
 
 fn build(status: u16, headers: &[(String, String)], body: Bytes) -> Response<Full<Bytes>> {
-    let mut response = Response::builder()
-        .status(status)
-        .header("apigw-requestid", &uuid::Uuid::now_v7().simple().to_string()[16..]);
+    let mut response = Response::builder().status(status).header(
+        "apigw-requestid",
+        &uuid::Uuid::now_v7().simple().to_string()[16..],
+    );
     for (name, value) in headers {
         response = response.header(name, value);
     }
-    response.body(Full::new(body)).unwrap_or_else(|_| own(500, "Internal Server Error"))
+    response
+        .body(Full::new(body))
+        .unwrap_or_else(|_| own(500, "Internal Server Error"))
 }

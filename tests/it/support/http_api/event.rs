@@ -68,7 +68,12 @@ pub fn of(seen: &Seen) -> Value {
 
 fn body(seen: &Seen) -> (String, bool) {
     let kind = seen.header("content-type").unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let kind = kind
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
     let is_text = kind.starts_with("text/") || TEXT_TYPES.contains(&kind.as_str());
     match std::str::from_utf8(&seen.body) {
         Ok(text) if is_text => (text.to_owned(), false),
@@ -85,7 +90,10 @@ fn headers(seen: &Seen) -> BTreeMap<String, String> {
         ("x-forwarded-proto", "https"),
         ("x-amzn-trace-id", "Root=1-5fff599f-6fca6ee66e37fe5e518eb45b"),
     ];
-    let sent = seen.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let sent = seen
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
     let mut joined: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in sent.chain(own) {
         if NOT_PASSED_ON.contains(&name) {
@@ -131,9 +139,16 @@ fn milliseconds(time: SystemTime) -> u64 {
 
 /// `22/Nov/2026:18:40:11 +0000`.
 fn clf(time: SystemTime) -> String {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
     let text = humantime::format_rfc3339_seconds(time).to_string();
     let month: usize = text[5..7].parse().unwrap();
-    format!("{}/{}/{}:{} +0000", &text[8..10], MONTHS[month - 1], &text[..4], &text[11..19])
+    format!(
+        "{}/{}/{}:{} +0000",
+        &text[8..10],
+        MONTHS[month - 1],
+        &text[..4],
+        &text[11..19]
+    )
 }
