@@ -48,3 +48,4 @@ for await (const line of lines) {
 }
 await browser.close();
 pages.close();
+process.exit(0); // whatever command is still under way, nobody waits for it

@@ -1,7 +1,7 @@
 //! A headless Chromium, driven by `tests/browser/drive.mjs`: commands go in as lines, results come out as lines.
 //!
 //! Pages stand at `https://{name}.page.test`, a site other than the collector's; every `*.test` is this machine, and
-//! no other name resolves. It ends with the value.
+//! no other name resolves. The driver ends with its input, and that with the value or with the test, however it ends.
 
 use std::collections::HashMap;
 use std::process::Stdio;
@@ -50,7 +50,6 @@ impl Browser {
             .arg(folder.join("drive.mjs"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()
             .unwrap_or_else(|error| panic!("node: {error}; install Node.js 20 or newer, then {remedy}"));
         let waiting = Waiting::default();
