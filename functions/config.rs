@@ -8,6 +8,10 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 
+mod edge;
+
+pub use edge::{Edge, Explain, IpMode};
+
 /// Which of the two binaries a variable belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Function {
@@ -92,6 +96,24 @@ pub const VARIABLES: &[Variable] = &[
         BOTH,
         Some("rds"),
         "who may vouch for the server: rds, system, or the path of a PEM file",
+    ),
+    row(
+        "IP_MODE",
+        INGEST,
+        Some("full"),
+        "how much of a visitor's address is stored: full, truncated (/24 of IPv4, /48 of IPv6) or none",
+    ),
+    row(
+        "TRUSTED_PROXIES",
+        INGEST,
+        Some("0"),
+        "which entry of X-Forwarded-For, counted from the right, is the visitor's; 0: the gateway's own word is taken",
+    ),
+    row(
+        "EXPLAIN",
+        INGEST,
+        Some("off"),
+        "on: X-Ingest-Explain: 1 is answered with each decision and stores nothing; off in production",
     ),
     row("LOG_LEVEL", BOTH, Some("info"), "info or debug"),
     row(

@@ -18,6 +18,9 @@ use crate::db::Database;
 mod call;
 mod course;
 mod decision;
+mod verdict;
+
+pub use verdict::verdict;
 
 use call::{Answer, Audit};
 use course::{Called, Course};
@@ -44,8 +47,10 @@ pub struct Landing<'a> {
 /// What became of a beacon's events, all of it committed.
 #[derive(Debug, Default)]
 pub struct Landed {
-    /// Events that this beacon stored.
+    /// Events that this beacon stored as they are.
     pub stored: usize,
+    /// Events that this beacon stored as quarantined, and why, in the order of their indexes.
+    pub quarantined: Vec<RefusedEvent>,
     /// Events that were there already.
     pub duplicates: Vec<Duplicate>,
     /// Events that were left out, in the order of their indexes.
@@ -93,7 +98,9 @@ impl Landing<'_> {
         effort.database = began.elapsed();
         let mut landed = landed?;
         landed.refused.sort_by_key(|refused| refused.index);
-        let is_nothing_there = landed.stored == 0 && landed.duplicates.is_empty();
+        landed.quarantined.sort_by_key(|quarantined| quarantined.index);
+        let is_nothing_there =
+            landed.stored == 0 && landed.quarantined.is_empty() && landed.duplicates.is_empty();
         if is_nothing_there && !landed.refused.is_empty() {
             return Err(Refusal::NoneStorable(landed.refused).into());
         }
@@ -115,11 +122,9 @@ impl Landing<'_> {
                     self.count(&mut landed, events, &answer)?;
                     course.effort.audit_error = answer.audit_error.or(course.effort.audit_error.take());
                 }
-                (Called::RefusedForAnEvent, [event]) => landed.refused.push(RefusedEvent {
-                    index: event.index,
-                    flaw: Flaw::NotStorable,
-                    offset: None,
-                }),
+                (Called::RefusedForAnEvent, [event]) => {
+                    self.land_quarantined(&mut course, &mut landed, event).await?;
+                }
                 (Called::RefusedForAnEvent, _) => {
                     course.effort.took("isolated");
                     let (first, second) = events.split_at(events.len() / 2);
@@ -130,6 +135,25 @@ impl Landing<'_> {
         Ok(landed)
     }
 
+    /// The database refused an event in which nothing was found: its bytes are kept.
+    async fn land_quarantined(
+        &self,
+        course: &mut Course<'_>,
+        landed: &mut Landed,
+        event: &Event<'_>,
+    ) -> Result<(), Failure> {
+        let quarantined = [event.quarantined(self.caller.sender(self.received))];
+        match course.call(&quarantined).await? {
+            Called::Answered(answer) => self.count(landed, &quarantined, &answer)?,
+            Called::RefusedForAnEvent => landed.refused.push(RefusedEvent {
+                index: event.index,
+                flaw: Flaw::NotStorable,
+                offset: None,
+            }),
+        }
+        Ok(())
+    }
+
     /// An event that is there under this very receipt was stored by an attempt whose answer was lost, unless
     /// another event of this beacon with the same key was.
     fn count(&self, landed: &mut Landed, events: &[Event<'_>], answer: &Answer) -> Result<(), Fault> {
@@ -137,13 +161,14 @@ impl Landing<'_> {
         let event_of = |index: usize| events.get(index).ok_or(Fault::Unexpected("an index of no event"));
         let mut stored: HashSet<Uuid> = HashSet::new();
         for row in answer.rows.iter().filter(|row| row.is_new) {
-            stored.insert(event_of(row.index)?.key);
-            landed.stored += 1;
+            let event = event_of(row.index)?;
+            stored.insert(event.key);
+            landed.stored(event);
         }
         for row in answer.rows.iter().filter(|row| !row.is_new) {
             let event = event_of(row.index)?;
             if row.first_receipt.as_deref() == Some(&own) && stored.insert(event.key) {
-                landed.stored += 1;
+                landed.stored(event);
             } else {
                 landed.duplicates.push(Duplicate {
                     index: event.index,
@@ -155,6 +180,19 @@ impl Landing<'_> {
             return Err(Fault::Unexpected("not one row for each event"));
         }
         Ok(())
+    }
+}
+
+impl Landed {
+    fn stored(&mut self, event: &Event<'_>) {
+        match event.quarantined {
+            None => self.stored += 1,
+            Some((flaw, offset)) => self.quarantined.push(RefusedEvent {
+                index: event.index,
+                flaw,
+                offset: Some(offset),
+            }),
+        }
     }
 }
 

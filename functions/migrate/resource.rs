@@ -116,19 +116,22 @@ fn order(
         stack_id: envelope.stack_id.clone(),
         logical_resource_id: envelope.logical_resource_id.clone(),
     };
-    let wish = match request {
-        Request::Create | Request::Update => Wish::Have(Some(owner)),
-        Request::Delete => Wish::Leave(owner, on_delete),
-    };
+    let request_id = envelope.request_id.clone();
+    // A property that a Delete does not need must not keep a stack from going.
+    if request == Request::Delete {
+        return Ok(Order {
+            wish: Wish::Leave(owner, on_delete),
+            login: None,
+            environment: properties::environment(resource, "Environment").unwrap_or_default(),
+            request_id,
+        });
+    }
+    let login = properties::login(resource, "IngestUser", "IngestConnectionLimit")?;
     Ok(Order {
-        wish,
-        login: Some(properties::login(
-            resource,
-            "IngestUser",
-            "IngestConnectionLimit",
-        )?),
+        wish: Wish::Have(Some(owner)),
+        login: Some(login),
         environment: properties::environment(resource, "Environment")?,
-        request_id: envelope.request_id.clone(),
+        request_id,
     })
 }
 

@@ -87,6 +87,17 @@ fn row(name: &str) -> Row {
             empty,
             ("mine", Start("must be rds, system or the path of a PEM file")),
         ),
+        "IP_MODE" => password(
+            Well,
+            empty,
+            ("some", Start("must be full, truncated or none, got \"some\"")),
+        ),
+        "TRUSTED_PROXIES" => password(
+            Well,
+            empty,
+            ("-1", Start("must be a number from 0 to 255, got \"-1\"")),
+        ),
+        "EXPLAIN" => password(Well, empty, ("yes", Start("must be on or off, got \"yes\""))),
         "LOG_LEVEL" => password(
             Well,
             empty,

@@ -217,6 +217,14 @@ async fn a_panic_is_answered_and_the_next_event_is_served() {
     assert_eq!(stack.create().await["Status"], "SUCCESS");
 }
 
+#[test]
+fn a_panic_can_be_provoked_in_test_builds_only() {
+    let manifest = std::fs::read_to_string(crate::support::tools::project().join("Cargo.toml")).unwrap();
+    let (shipped, tested) = manifest.split_once("[dev-dependencies]").unwrap();
+    assert!(tested.contains(r#"features = ["provoke-panic"]"#));
+    assert!(shipped.contains("provoke-panic = []") && !shipped.contains(r#""provoke-panic""#));
+}
+
 #[tokio::test]
 async fn a_held_migration_lock_ends_in_an_answer_before_the_deadline() {
     let mut stack = Stack::new(shared().await).await;
@@ -359,6 +367,24 @@ async fn a_failed_attempt_is_in_the_ledger_with_its_reason() {
     );
     client.batch_execute("drop view public.report").await.unwrap();
     assert_eq!(stack.delete().await["Data"]["Outcome"], "rolled_back");
+}
+
+#[tokio::test]
+async fn what_verify_does_not_accept_is_not_committed() {
+    let mut stack = Stack::new(shared().await).await;
+    let client = stack.client().await;
+    client
+        .batch_execute("alter default privileges grant insert on tables to tracking_ingest_role")
+        .await
+        .unwrap();
+    let before = catalog(&client).await;
+    let answer = stack.create().await;
+    assert_failed(&answer, "TR011");
+    assert_failed(
+        &answer,
+        "tracking_ingest_role has INSERT on raw.site_tracking_events_r",
+    );
+    assert_eq!(catalog(&client).await, before);
 }
 
 #[tokio::test]

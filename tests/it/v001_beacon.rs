@@ -18,21 +18,40 @@ const KEYS: &str = "insert into raw.site_tracking_keys_r (api_key_hk, tenant_hk,
 type Row = (String, Option<i32>, bool, Option<String>);
 
 /// Events are named by a number; the same number is the same event key, 0 is no key.
-async fn beacon(client: &Client, key: &str, origin: Option<&str>, events: &[u32], receipt: &str, received: &str) -> Vec<Row> {
+async fn beacon(
+    client: &Client,
+    key: &str,
+    origin: Option<&str>,
+    events: &[u32],
+    receipt: &str,
+    received: &str,
+) -> Vec<Row> {
     let sql = "select * from raw.ingest_tracking_beacon(sha256($1::text::bytea), $2::text, '203.0.113.7', 'agent',
         array(select jsonb_build_object('n', n) from unnest($3::bigint[]) with ordinality u(n, i) order by i),
         array(select case when n > 0 then lpad(n::text, 32, '0')::uuid end from unnest($3::bigint[]) with ordinality u(n, i) order by i),
         $4::text, $5::text::timestamptz, '{\"method\": \"POST\"}', null, null)";
     let numbers: Vec<i64> = events.iter().copied().map(i64::from).collect();
-    let rows = client.query(sql, &[&key, &origin, &numbers, &receipt, &received]).await.unwrap();
+    let rows = client
+        .query(sql, &[&key, &origin, &numbers, &receipt, &received])
+        .await
+        .unwrap();
     let row = |row: &tokio_postgres::Row| {
-        (row.get(0), row.get(1), row.get::<_, Option<i64>>(2).is_some(), row.get(3))
+        (
+            row.get(0),
+            row.get(1),
+            row.get::<_, Option<i64>>(2).is_some(),
+            row.get(3),
+        )
     };
     rows.iter().map(row).collect()
 }
 
 async fn stored(client: &Client) -> i64 {
-    client.query_one("select count(*) from raw.site_tracking_events_r", &[]).await.unwrap().get(0)
+    client
+        .query_one("select count(*) from raw.site_tracking_events_r", &[])
+        .await
+        .unwrap()
+        .get(0)
 }
 
 const NOW: &str = "2026-06-01 00:00Z";
@@ -63,7 +82,12 @@ async fn a_key_that_may_not_write_is_told_apart_and_stores_nothing() {
                 let before = stored(&client).await;
                 let rows = beacon(&client, key, origin, events, "receipt", received).await;
                 let (expected, new) = match (verdict, events.len()) {
-                    ("ok", n @ 1..) => ((0..n).map(|i| ("ok".to_owned(), Some(i as i32), true, None)).collect(), n),
+                    ("ok", n @ 1..) => (
+                        (0..n)
+                            .map(|i| ("ok".to_owned(), Some(i as i32), true, None))
+                            .collect(),
+                        n,
+                    ),
                     _ => (vec![(verdict.to_owned(), None, false, None)], 0),
                 };
                 assert_eq!(rows, expected, "{label}");
@@ -75,7 +99,8 @@ async fn a_key_that_may_not_write_is_told_apart_and_stores_nothing() {
 
 #[tokio::test]
 async fn origins_are_compared_by_scheme_host_and_port() {
-    const LIST: &str = "array['https://a.example', 'HTTPS://Upper.Example', 'http://c.example:80', 'https://d.example:443',
+    const LIST: &str =
+        "array['https://a.example', 'HTTPS://Upper.Example', 'http://c.example:80', 'https://d.example:443',
         'https://*.w.example', 'https://*.p.example:8443', 'null']";
     let cases = [
         ("'https://a.example'", LIST, true),
@@ -107,7 +132,11 @@ async fn origins_are_compared_by_scheme_host_and_port() {
         ("''", LIST, true),
         ("null", "array['https://a.example', 'required']", false),
         ("''", "array['required']", false),
-        ("'https://a.example'", "array['https://a.example', 'required']", true),
+        (
+            "'https://a.example'",
+            "array['https://a.example', 'required']",
+            true,
+        ),
         ("'required'", "array['required']", false),
         ("'https://a.example'", "array[]::text[]", false),
         ("null", "array[]::text[]", true),
@@ -137,14 +166,23 @@ async fn a_duplicate_names_the_receipt_under_which_it_is_stored() {
             ("r1", &[1], &[None]),
             ("r2", &[1], &[Some("r1")]),
             ("r3", &[2, 1, 3, 2], &[None, Some("r1"), None, Some("r3")]),
-            ("r3", &[2, 1, 3, 2], &[Some("r3"), Some("r1"), Some("r3"), Some("r3")]),
+            (
+                "r3",
+                &[2, 1, 3, 2],
+                &[Some("r3"), Some("r1"), Some("r3"), Some("r3")],
+            ),
             ("r4", &[4, 0, 0, 3], &[None, None, None, Some("r3")]),
             ("r5", &[0], &[None]),
         ];
         for (receipt, events, firsts) in cases {
             let rows = beacon(&client, "open", None, events, receipt, NOW).await;
             for (index, (row, first)) in rows.iter().zip(firsts).enumerate() {
-                let expected = ("ok".to_owned(), Some(index as i32), first.is_none(), first.map(str::to_owned));
+                let expected = (
+                    "ok".to_owned(),
+                    Some(index as i32),
+                    first.is_none(),
+                    first.map(str::to_owned),
+                );
                 assert_eq!(row, &expected, "{version:?} {receipt} {events:?}");
             }
             assert_eq!(rows.len(), events.len());
@@ -169,7 +207,11 @@ async fn a_batch_keeps_the_order_of_its_events_and_what_came_with_each() {
               api_key_hk = sha256('open'), tenant_hk = 't'), ', ' order by raw_event_id) from raw.site_tracking_events_r";
         let rest = "receipt POST 203.0.113.7 agent t t t";
         let expected = format!("0 PENDING {rest}, 1 ERROR odd {rest}, 2 PENDING {rest}");
-        assert_eq!(client.query_one(rows, &[]).await.unwrap().get::<_, String>(0), expected, "{version:?}");
+        assert_eq!(
+            client.query_one(rows, &[]).await.unwrap().get::<_, String>(0),
+            expected,
+            "{version:?}"
+        );
     }
 }
 
@@ -189,7 +231,11 @@ async fn an_empty_event_or_an_array_too_long_refuses_the_beacon() {
             "select * from raw.ingest_tracking_beacon(sha256('open'), null, null, null, {events}::jsonb[], {keys}::uuid[],
              'receipt', now(), null, null, null)"
         );
-        assert_eq!(refusal(client.batch_execute(&sql).await).0, "TR002", "{events} {keys}");
+        assert_eq!(
+            refusal(client.batch_execute(&sql).await).0,
+            "TR002",
+            "{events} {keys}"
+        );
         assert_eq!(stored(&client).await, 0);
     }
 }
@@ -213,7 +259,9 @@ async fn concurrent_retries_in_any_order_neither_deadlock_nor_store_twice() {
                     }
                     let rows = beacon(&client, "open", None, &events, &format!("r{session}"), NOW).await;
                     assert_eq!(rows.len(), EVENTS as usize);
-                    let known = rows.iter().all(|(_, _, stored, first)| *stored != first.is_some());
+                    let known = rows
+                        .iter()
+                        .all(|(_, _, stored, first)| *stored != first.is_some());
                     assert!(known, "each event is stored or names its first receipt: {rows:?}");
                 }
             }));
@@ -221,6 +269,10 @@ async fn concurrent_retries_in_any_order_neither_deadlock_nor_store_twice() {
         for retry in retries {
             retry.await.unwrap();
         }
-        assert_eq!(stored(&superuser).await, i64::from(ROUNDS * EVENTS), "{version:?}");
+        assert_eq!(
+            stored(&superuser).await,
+            i64::from(ROUNDS * EVENTS),
+            "{version:?}"
+        );
     }
 }

@@ -12,12 +12,19 @@ async fn three_columns_are_enough_and_the_rest_has_its_default() {
         let insert = r#"insert into raw.site_tracking_events_r (tenant_hk, raw_payload, record_source)
             values ('\x0102030405060708', '{"a": 1}', 'etl') returning raw_event_id::integer"#;
         assert_eq!(client.query_one(insert, &[]).await.unwrap().get::<_, i32>(0), 1);
-        let row = "select processing_status = 'PENDING' and retry_count = 0 and received_timestamp is not null
+        let row =
+            "select processing_status = 'PENDING' and retry_count = 0 and received_timestamp is not null
             and num_nulls(api_key_hk, client_ip, user_agent, batch_id, error_message, event_key, request) = 7
             from raw.site_tracking_events_r";
-        assert!(client.query_one(row, &[]).await.unwrap().get::<_, bool>(0), "{version:?}");
+        assert!(
+            client.query_one(row, &[]).await.unwrap().get::<_, bool>(0),
+            "{version:?}"
+        );
         let source = "insert into raw.site_tracking_events_r (tenant_hk, raw_payload) values ('', '[]') returning record_source";
-        assert_eq!(client.query_one(source, &[]).await.unwrap().get::<_, &str>(0), "site_tracker");
+        assert_eq!(
+            client.query_one(source, &[]).await.unwrap().get::<_, &str>(0),
+            "site_tracker"
+        );
     }
 }
 
@@ -28,7 +35,8 @@ async fn the_five_argument_call_stores_and_gives_the_id() {
         let client = database.superuser().await;
         let call = r#"select raw.ingest_tracking_event('\x01', '\x02', '203.0.113.7', 'agent', '{"event": "view"}')"#;
         let id: i64 = client.query_one(call, &[]).await.unwrap().get(0);
-        let row = "select encode(tenant_hk, 'hex') || encode(api_key_hk, 'hex') || host(client_ip) || user_agent
+        let row =
+            "select encode(tenant_hk, 'hex') || encode(api_key_hk, 'hex') || host(client_ip) || user_agent
             || (raw_payload ->> 'event') || processing_status || record_source
             from raw.site_tracking_events_r where raw_event_id = $1";
         let row: String = client.query_one(row, &[&id]).await.unwrap().get(0);
@@ -101,7 +109,10 @@ async fn quarantined_bytes_come_back_exactly_before_and_after_the_event_is_reque
         let id: i64 = client.query_one(quarantine, &[&bytes]).await.unwrap().get(0);
         let read = "select raw.quarantined_bytes($1)";
         let requeue = "select raw.requeue_quarantined($1, $2::text::jsonb)";
-        assert_eq!(client.query_one(read, &[&id]).await.unwrap().get::<_, Vec<u8>>(0), bytes);
+        assert_eq!(
+            client.query_one(read, &[&id]).await.unwrap().get::<_, Vec<u8>>(0),
+            bytes
+        );
         for refused in [None, Some("{}"), Some(r#"{"_quarantine": {}}"#)] {
             let (code, ..) = refusal(client.query_one(requeue, &[&id, &refused]).await);
             assert_eq!(code, "TR002", "{refused:?}");
@@ -110,15 +121,28 @@ async fn quarantined_bytes_come_back_exactly_before_and_after_the_event_is_reque
             let row = client.query_one(requeue, &[&id, &r#"{"a": 1}"#]).await.unwrap();
             assert_eq!(row.get::<_, Option<i64>>(0), expected, "{again}");
         }
-        assert_eq!(client.query_one(read, &[&id]).await.unwrap().get::<_, Vec<u8>>(0), bytes, "{version:?}: requeued");
+        assert_eq!(
+            client.query_one(read, &[&id]).await.unwrap().get::<_, Vec<u8>>(0),
+            bytes,
+            "{version:?}: requeued"
+        );
         let row = r#"select raw_payload = '{"a": 1}' and processing_status = 'PENDING' and error_message is null
             and request ->> 'method' = 'POST' from raw.site_tracking_events_r"#;
-        assert!(client.query_one(row, &[]).await.unwrap().get::<_, bool>(0), "{version:?}");
+        assert!(
+            client.query_one(row, &[]).await.unwrap().get::<_, bool>(0),
+            "{version:?}"
+        );
         let own_error = "insert into raw.site_tracking_events_r (tenant_hk, raw_payload, processing_status)
             values ('x', '[]', 'ERROR') returning raw_event_id";
         let id: i64 = client.query_one(own_error, &[]).await.unwrap().get(0);
-        for sql in ["select raw.quarantined_bytes($1) is null", "select raw.requeue_quarantined($1, '[1]') is null"] {
-            assert!(client.query_one(sql, &[&id]).await.unwrap().get::<_, bool>(0), "a consumer's own ERROR row: {sql}");
+        for sql in [
+            "select raw.quarantined_bytes($1) is null",
+            "select raw.requeue_quarantined($1, '[1]') is null",
+        ] {
+            assert!(
+                client.query_one(sql, &[&id]).await.unwrap().get::<_, bool>(0),
+                "a consumer's own ERROR row: {sql}"
+            );
         }
     }
 }
