@@ -17,6 +17,7 @@ mod unpack;
 mod decode;
 mod document;
 mod json;
+mod surrogates;
 mod lines;
 mod ping;
 mod form;
@@ -79,7 +80,6 @@ pub struct Event<'a> {
 /// There are too many events; there is none; none of them can be stored.
 pub fn beacon<'d>(
     decoded: &'d Decoded<'_>,
-    site_key: &SiteKey,
     sender: Sender<'_>,
     new_key: &mut dyn FnMut() -> Uuid,
 ) -> Result<Beacon<'d>, Refusal> {
@@ -91,7 +91,7 @@ pub fn beacon<'d>(
             undecodable: None,
         },
         count: 0,
-        site_key,
+        site_key: sender.site_key,
         keys: event_key::Keys::new(new_key),
         quarantine_keys: quarantine::Keys::new(sender),
     };

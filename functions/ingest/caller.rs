@@ -104,7 +104,7 @@ impl Caller {
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
         Sender {
-            api_key_hk: self.site_key.hash(),
+            site_key: &self.site_key,
             address: self.client_ip,
             user_agent: self.user_agent.as_deref().unwrap_or_default(),
             hour: since_1970.as_secs() / 3600,

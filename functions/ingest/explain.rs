@@ -9,10 +9,10 @@ use std::time::{Instant, SystemTime};
 use uuid::Uuid;
 
 use super::api_event::{ApiEvent, Gateway};
-use super::beacon::{self, Coding, Decoded, Step};
+use super::beacon::{self, Coding, Decoded, Ping, Step};
 use super::caller::{self, Caller};
 use super::failure::{Failure, Refusal, RefusedEvent, Undecodable};
-use super::{landing, ping, route};
+use super::{landing, route};
 use crate::config::{Edge, Explain};
 use crate::db::Database;
 
@@ -74,7 +74,7 @@ pub async fn explain(event: &ApiEvent<'_>, edge: &Edge, database: &Database) -> 
     let body = event.body();
     let unpacked = beacon::unpack(&body);
     watch.lap("unpack");
-    let decoded = beacon::decode(&body.bytes, &unpacked, &event.query, ping(event));
+    let decoded = beacon::decode(&body.bytes, &unpacked, &event.query, Ping::of(event));
     watch.lap("decode");
     let claims = decoded.as_ref().map(Decoded::claims).unwrap_or_default();
     let caller = caller::caller(event, &claims, edge);
@@ -108,8 +108,7 @@ pub async fn explain(event: &ApiEvent<'_>, edge: &Edge, database: &Database) -> 
 }
 
 fn found(decoded: &Decoded<'_>, caller: &Caller, received: SystemTime) -> Result<Found, Refusal> {
-    let sender = caller.sender(received);
-    let beacon = beacon::beacon(decoded, &caller.site_key, sender, &mut Uuid::now_v7)?;
+    let beacon = beacon::beacon(decoded, caller.sender(received), &mut Uuid::now_v7)?;
     let quarantined = beacon.events.iter().filter_map(|event| {
         event.quarantined.map(|(flaw, offset)| RefusedEvent {
             index: event.index,

@@ -133,15 +133,14 @@ impl Ingest {
         let body = event.body();
         let unpacked = beacon::unpack(&body);
         account.read(body.bytes.len(), unpacked.coding);
-        let decoded = beacon::decode(&body.bytes, &unpacked, &event.query, ping(event));
+        let decoded = beacon::decode(&body.bytes, &unpacked, &event.query, Ping::of(event));
         let claims = decoded.as_ref().map(Decoded::claims).unwrap_or_default();
         let mut caller = caller::caller(event, &claims, &self.edge)?;
         drop(claims);
         let decoded = decoded?;
         account.decoded(decoded.step);
         let received = event.received_or(SystemTime::now());
-        let sender = caller.sender(received);
-        let beacon = beacon::beacon(&decoded, &caller.site_key, sender, &mut Uuid::now_v7)?;
+        let beacon = beacon::beacon(&decoded, caller.sender(received), &mut Uuid::now_v7)?;
         account.understood(&beacon);
         caller.note(&beacon.notes);
         let landing = landing::Landing {
@@ -155,12 +154,5 @@ impl Ingest {
             None => Outcome::Landed { receipt, landed },
             Some(why) => Outcome::Undecodable { receipt, why, landed },
         })
-    }
-}
-
-fn ping<'e>(event: &'e ApiEvent<'_>) -> Ping<'e> {
-    Ping {
-        from: event.header("ping-from"),
-        to: event.header("ping-to"),
     }
 }

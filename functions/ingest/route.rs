@@ -11,7 +11,7 @@ use super::failure::Refusal;
 pub const ALLOWED: &str = "GET, HEAD, POST, PUT, OPTIONS";
 
 /// What a request wants.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
     /// What a browser asks before it sends.
     Preflight,

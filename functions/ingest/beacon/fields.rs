@@ -56,12 +56,11 @@ impl<'a> Fields<'a> {
             .enumerate()
             .filter_map(|(at, field)| Some((at, events(field)?)));
         match (holders.next(), holders.next()) {
-            (Some((at, text)), None) => {
+            (Some((at, held)), None) => {
                 fields.remove(at);
                 Document {
-                    text: Cow::Owned(text),
-                    exact: Exact::Text,
                     beside: (!fields.is_empty()).then(|| raw(&fields)),
+                    ..held
                 }
             }
             _ => Document {
@@ -74,26 +73,26 @@ impl<'a> Fields<'a> {
 }
 
 /// The events that a field holds.
-fn events((name, values): &Field<'_>) -> Option<Box<RawValue>> {
+fn events((name, values): &Field<'_>) -> Option<Document<'static>> {
     let [value] = &values[..] else {
         return None;
     };
     let is_data = name == DATA;
-    let text = json::container(value.as_ref()).or_else(|| is_data.then(|| decoded(value)).flatten())?;
-    let is_object = text.get().starts_with('{');
-    let list = loose_json::list(&text, 0);
+    let held = json::container(value.as_bytes()).or_else(|| is_data.then(|| decoded(value)).flatten())?;
+    let is_object = held.text.get().starts_with('{');
+    let list = loose_json::list(&held.text, 0);
     let are_events = list.is_some_and(|list| list.count > 0 && list.is_of_objects);
-    ((is_object && is_data) || are_events).then_some(text)
+    ((is_object && is_data) || are_events).then_some(held)
 }
 
 /// Base64 of an object or array; plus signs that nobody escaped arrive as spaces.
-fn decoded(value: &str) -> Option<Box<RawValue>> {
+fn decoded(value: &str) -> Option<Document<'static>> {
     let value = value.trim().replace(' ', "+");
     let bytes = match value.contains(['-', '_']) {
         true => URL_SAFE.decode(value),
         false => STANDARD.decode(value),
     };
-    json::container(std::str::from_utf8(&bytes.ok()?).ok()?)
+    json::container(&bytes.ok()?)
 }
 
 fn raw(fields: &[Field<'_>]) -> Box<RawValue> {

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use super::super::loose_json;
 use super::document::{Document, Exact};
+use super::surrogates;
 
 /// What stands in the place of a byte that is no UTF-8: fine in a string, an error everywhere else.
 const MASK: u8 = b'?';
@@ -27,14 +28,23 @@ pub fn document(bytes: &[u8]) -> Result<Document<'_>, usize> {
     Ok(inside(&document).unwrap_or(document))
 }
 
-/// The object or array that `text` is.
-pub fn container(text: &str) -> Option<Box<RawValue>> {
-    if !text.trim_ascii_start().starts_with(['{', '[']) {
+/// The object or array that `bytes` are, which stood encoded in something else. Half characters of three bytes,
+/// as old encoders write those beyond U+FFFF, are put together.
+pub fn container(bytes: &[u8]) -> Option<Document<'static>> {
+    let bytes = bytes.trim_ascii();
+    if !matches!(bytes.first(), Some(b'{' | b'[')) {
         return None;
     }
-    serde_json::from_str::<&RawValue>(text)
-        .ok()
-        .map(RawValue::to_owned)
+    let joined = surrogates::joined(bytes);
+    let (text, exact) = match std::str::from_utf8(&joined) {
+        Ok(text) => (text.to_owned(), Exact::Text),
+        Err(_) => (masked(&joined), Exact::Masked(Cow::Owned(joined.to_vec()))),
+    };
+    Some(Document {
+        text: Cow::Owned(RawValue::from_string(text).ok()?),
+        exact,
+        beside: None,
+    })
 }
 
 fn plain(bytes: &[u8]) -> Result<Document<'_>, usize> {
@@ -61,23 +71,10 @@ fn plain(bytes: &[u8]) -> Result<Document<'_>, usize> {
 
 /// What a string holds, if it is an object or an array.
 fn inside<'a>(outer: &Document<'a>) -> Option<Document<'a>> {
-    let bytes = match &outer.exact {
-        Exact::Masked(bytes) => loose_json::bytes_of(bytes)?,
-        _ => loose_json::bytes(&outer.text)?,
-    };
-    let bytes = bytes.trim_ascii();
-    let (text, exact) = match std::str::from_utf8(bytes) {
-        Ok(text) => (container(text)?, Exact::Text),
-        Err(_) => (
-            container(&masked(bytes))?,
-            Exact::Masked(Cow::Owned(bytes.to_vec())),
-        ),
-    };
-    Some(Document {
-        text: Cow::Owned(text),
-        exact,
-        beside: None,
-    })
+    match &outer.exact {
+        Exact::Masked(bytes) => container(&loose_json::bytes_of(bytes)?),
+        _ => container(&loose_json::bytes(&outer.text)?),
+    }
 }
 
 /// The text of `bytes`, as long as they are.
@@ -150,6 +147,18 @@ mod tests {
         ] {
             assert_eq!(document(body.as_bytes()).unwrap().text.get(), expected, "{body}");
         }
+    }
+
+    #[test]
+    fn halves_of_a_character_are_put_together_and_a_single_one_is_masked() {
+        let document = container(b"[{\"a\":\"\xed\xa0\xbe\xed\xb6\x8a\"},{\"a\":\"\xed\xa0\xbe\"}]").unwrap();
+        assert_eq!(document.text.get(), "[{\"a\":\"🦊\"},{\"a\":\"???\"}]");
+        let parts = loose_json::elements(&document.text);
+        assert_eq!(document.exact_of(parts[0]), None);
+        assert_eq!(
+            document.exact_of(parts[1]),
+            Some(&b"{\"a\":\"\xed\xa0\xbe\"}"[..])
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
+use super::super::api_event::ApiEvent;
 use super::document::Document;
 
 const BODY: &[u8] = b"PING";
@@ -20,6 +21,16 @@ pub struct Ping<'a> {
     /// Where the link leads.
     #[serde(rename = "ping_to", skip_serializing_if = "Option::is_none")]
     pub to: Option<&'a str>,
+}
+
+impl<'e> Ping<'e> {
+    /// Those of a request.
+    pub fn of(event: &'e ApiEvent<'_>) -> Self {
+        Self {
+            from: event.header("ping-from"),
+            to: event.header("ping-to"),
+        }
+    }
 }
 
 /// The event of a ping.

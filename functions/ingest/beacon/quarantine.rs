@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::super::failure::Flaw;
 use super::storable;
+use crate::site_key::SiteKey;
 
 /// Version of the document's form.
 const VERSION: u8 = 1;
@@ -24,9 +25,10 @@ const DOMAIN: &[u8] = b"_quarantine\0";
 /// Who sent a beacon, and when: what tells two visitors apart that send the same.
 #[derive(Debug, Clone, Copy)]
 pub struct Sender<'s> {
-    /// SHA-256 of the site key. Two keys of a tenant are two sites.
-    pub api_key_hk: [u8; 32],
-    /// The client's address, where it is known.
+    /// Two keys of a tenant are two sites.
+    pub site_key: &'s SiteKey,
+    /// The client's address, as much of it as the stack keeps: from a key that is made of more it could be found
+    /// out. Where the stack keeps less, visitors who send the same bytes in the same hour are told apart less.
     pub address: Option<IpAddr>,
     /// The user agent, or nothing.
     pub user_agent: &'s str,
@@ -60,7 +62,7 @@ impl<'s> Keys<'s> {
             .unwrap_or_default();
         let digest = Sha256::new()
             .chain_update(DOMAIN)
-            .chain_update(self.sender.api_key_hk)
+            .chain_update(self.sender.site_key.hash())
             .chain_update(content)
             .chain_update(address)
             .chain_update([0])
@@ -95,16 +97,16 @@ pub fn flaw(text: &str, exact: Option<&[u8]>) -> Option<(Flaw, usize)> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
 
-    const SENDER: Sender<'static> = Sender {
-        api_key_hk: [7; 32],
-        address: Some(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7))),
-        user_agent: "agent",
-        hour: 480_000,
-    };
+    fn sender(site_key: &SiteKey) -> Sender<'_> {
+        Sender {
+            site_key,
+            address: "203.0.113.7".parse().ok(),
+            user_agent: "agent",
+            hour: 480_000,
+        }
+    }
 
     #[test]
     fn a_document_gives_its_bytes_back() {
@@ -117,39 +119,42 @@ mod tests {
     #[test]
     fn a_retry_has_the_same_keys_and_anything_else_has_others() {
         let first = |sender| Keys::new(sender).of(b"x");
-        assert_eq!(first(SENDER), first(SENDER));
-        assert_eq!(first(SENDER).get_version_num(), 8);
+        let (key, other_key) = (SiteKey::generate().unwrap(), SiteKey::generate().unwrap());
+        let sender = sender(&key);
+        assert_eq!(first(sender), first(sender));
+        assert_eq!(first(sender).get_version_num(), 8);
         for other in [
             Sender {
-                api_key_hk: [8; 32],
-                ..SENDER
+                site_key: &other_key,
+                ..sender
             },
             Sender {
                 address: "203.0.113.8".parse().ok(),
-                ..SENDER
+                ..sender
             },
             Sender {
                 address: None,
-                ..SENDER
+                ..sender
             },
             Sender {
                 user_agent: "other",
-                ..SENDER
+                ..sender
             },
             Sender {
                 hour: 480_001,
-                ..SENDER
+                ..sender
             },
         ] {
-            assert_ne!(first(SENDER), first(other), "{other:?}");
+            assert_ne!(first(sender), first(other), "{other:?}");
         }
-        assert_ne!(first(SENDER), Keys::new(SENDER).of(b"y"));
+        assert_ne!(first(sender), Keys::new(sender).of(b"y"));
     }
 
     #[test]
     fn the_same_bytes_twice_in_one_beacon_are_two_events() {
+        let key = SiteKey::generate().unwrap();
         let both = || {
-            let mut keys = Keys::new(SENDER);
+            let mut keys = Keys::new(sender(&key));
             [keys.of(b"x"), keys.of(b"x")]
         };
         assert_ne!(both()[0], both()[1]);

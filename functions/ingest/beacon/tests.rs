@@ -5,13 +5,6 @@ use super::*;
 
 const KEY: &str = "stk_AAAAAAAAAAAAAAAAAAAAAAAA21z7oP";
 
-const SENDER: Sender<'static> = Sender {
-    api_key_hk: [7; 32],
-    address: None,
-    user_agent: "",
-    hour: 480_000,
-};
-
 #[derive(Debug, PartialEq)]
 struct Read {
     payloads: Vec<String>,
@@ -27,8 +20,13 @@ fn read_with(bytes: &[u8], query: &str, ping: Ping<'_>) -> Result<Read, Refusal>
     };
     let unpacked = unpack(&body);
     let decoded = decode(bytes, &unpacked, query, ping)?;
-    let site_key = SiteKey::parse(KEY).unwrap();
-    let beacon = beacon(&decoded, &site_key, SENDER, &mut Uuid::now_v7)?;
+    let sender = Sender {
+        site_key: &SiteKey::parse(KEY).unwrap(),
+        address: None,
+        user_agent: "",
+        hour: 480_000,
+    };
+    let beacon = beacon(&decoded, sender, &mut Uuid::now_v7)?;
     let quarantined = beacon
         .events
         .iter()

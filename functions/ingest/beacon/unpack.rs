@@ -116,7 +116,7 @@ fn layer(body: &[u8]) -> Result<Option<(Coding, Vec<u8>)>, Stopped> {
             whole => return taken(Coding::Zlib, whole),
         }
     }
-    if is_document(body) || std::str::from_utf8(body).is_ok() {
+    if std::str::from_utf8(body).is_ok() {
         return Ok(None);
     }
     match inflate(body, Coding::Deflate) {
@@ -152,15 +152,6 @@ fn has_zlib_header(body: &[u8]) -> bool {
     let is_deflate = method & 0x0f == 8 && method >> 4 <= 7;
     let has_dictionary = flags & 0x20 != 0;
     is_deflate && !has_dictionary && u16::from_be_bytes([*method, *flags]) % 31 == 0
-}
-
-/// Whether it begins as JSON or multipart does: then an odd byte in it makes it no deflate stream.
-fn is_document(body: &[u8]) -> bool {
-    let body = body
-        .strip_prefix(super::BYTE_ORDER_MARK)
-        .unwrap_or(body)
-        .trim_ascii_start();
-    matches!(body.first(), Some(b'{' | b'[' | b'"')) || body.starts_with(b"--")
 }
 
 /// All members, one after the other; zeros or white space may follow the last.

@@ -29,6 +29,7 @@ pub const KEY_NAMES: &[&str] = &[
     "write_key",
     "writeKey",
     "token",
+    "$token",
     "site_key",
     "siteKey",
     "key",
