@@ -55,8 +55,9 @@ impl Order {
 /// Whatever stood in the way; nothing was changed then, but for a ledger row that says so.
 pub async fn run(database: &config::Database, order: &Order, end: Instant) -> Result<Report, Failure> {
     let started = Instant::now();
-    let mut may_have_made = false;
-    for attempts in 1.. {
+    let (mut attempts, mut may_have_made) = (0, false);
+    loop {
+        attempts += 1;
         let failure = match attempt::attempt(database, order, end).await {
             Ok(report) => {
                 return Ok(Report {
@@ -79,7 +80,6 @@ pub async fn run(database: &config::Database, order: &Order, end: Instant) -> Re
         }
         tokio::time::sleep(pause).await;
     }
-    unreachable!("the attempts are counted without end")
 }
 
 /// Whether it may go well another time.

@@ -42,3 +42,5 @@ mod v001_optional;
 mod v001_privileges;
 mod v001_rollback;
 mod v001_verify;
+mod http_api;
+mod browser;

@@ -204,14 +204,15 @@ async fn a_delete_whose_database_is_gone_succeeds_and_one_whose_server_is_silent
 #[tokio::test]
 async fn a_panic_is_answered_and_the_next_event_is_served() {
     let mut stack = Stack::new(shared().await).await;
-    stack.set("ProvokePanic", "true");
-    let answer = stack.create().await;
-    assert_failed(&answer, "the function has a defect");
-    assert!(!answer["PhysicalResourceId"]
-        .as_str()
-        .unwrap()
-        .ends_with("/not-created"));
-    stack.function.output_with(r#""outcome":"panic""#).await;
+    for place in ["while reading", "while working"] {
+        stack.set("ProvokePanic", place);
+        stack.physical_id = None;
+        let answer = stack.create().await;
+        assert_failed(&answer, "the function has a defect");
+        let id = answer["PhysicalResourceId"].as_str().unwrap();
+        assert!(!id.ends_with("/not-created"), "{id}");
+        stack.function.output_with(r#""outcome":"panic""#).await;
+    }
     stack.properties.as_object_mut().unwrap().remove("ProvokePanic");
     assert_eq!(stack.delete().await["Data"]["Outcome"], "unchanged");
     assert_eq!(stack.create().await["Status"], "SUCCESS");

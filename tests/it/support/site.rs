@@ -132,7 +132,7 @@ pub struct Watched {
 impl Watched {
     /// One request through the gateway.
     pub async fn send(&self, request: &Request) -> Answer {
-        self.bodies.lock().unwrap().extend(request.telling_body());
+        self.bodies.lock().unwrap().extend(request.telling_bodies());
         Answer::of(&self.invoke(request.json()).await)
     }
 
