@@ -42,7 +42,7 @@ check-release: build # the release binaries, and the deployable that SAM makes o
 
 bench: # round trips, times, memory and write-ahead log of one event, side by side with the floor
 	@tools/install run
-	@cargo bench
+	@cargo bench --bench bench
 
 tools: # the pinned tools of make test, in .tools/
 	@tools/install test

@@ -60,6 +60,14 @@ impl Database {
     pub async fn client(&self) -> Result<Arc<Client>, ConnectError> {
         // A thawed process first lets the connection's own task see that the server hung up.
         tokio::task::yield_now().await;
+        self.client_now().await
+    }
+
+    /// The same, for who has just let the connection's own task run: it waits for nothing while all is well.
+    ///
+    /// # Errors
+    /// As [`Database::client`].
+    pub async fn client_now(&self) -> Result<Arc<Client>, ConnectError> {
         let mut kept = self.kept.lock().await;
         if let Some(alive) = kept.take() {
             if alive.is_usable().await {
@@ -194,7 +202,10 @@ impl fmt::Display for ConnectError {
                 CONNECT_TIMEOUT.as_secs()
             ),
             Self::Unreachable(why) => write!(f, "{why}: {}", remedy(why)),
-            Self::Authority(why) => write!(f, "the certificates of DB_CA cannot be used: {why}"),
+            Self::Authority(why) => write!(
+                f,
+                "the certificates of DB_CA cannot be used: {why}: set it to rds, system or a PEM file"
+            ),
             Self::Refused { sqlstate, message } => {
                 write!(
                     f,

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::beacon::Beacon;
-use super::failure::{Failure, Fault, Refusal};
+use super::beacon::{self, Beacon, Coding};
+use super::failure::{Failure, Fault, Flaw, Refusal};
 use super::landing::Effort;
 use super::Outcome;
 use crate::config::{Invalid, LogLevel};
@@ -20,6 +20,8 @@ pub struct Account<'a> {
     request_id: &'a str,
     cold_start: bool,
     body_bytes: Option<usize>,
+    coding: Option<&'static str>,
+    step: Option<&'static str>,
     events: Option<usize>,
     notes: Vec<&'static str>,
     /// What the database took.
@@ -37,10 +39,15 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     body_bytes: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    coding: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     events: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     receipt: Option<String>,
     stored: usize,
+    quarantined: usize,
     duplicate: usize,
     refused: usize,
     calls: u32,
@@ -72,6 +79,8 @@ impl<'a> Account<'a> {
             request_id,
             cold_start,
             body_bytes: None,
+            coding: None,
+            step: None,
             events: None,
             notes: Vec::new(),
             effort: Effort::default(),
@@ -79,8 +88,14 @@ impl<'a> Account<'a> {
     }
 
     /// A body was read.
-    pub fn read(&mut self, body_bytes: usize) {
+    pub fn read(&mut self, body_bytes: usize, coding: Option<Coding>) {
         self.body_bytes = Some(body_bytes);
+        self.coding = coding.map(Coding::tag);
+    }
+
+    /// A step of the ladder took it.
+    pub fn decoded(&mut self, step: beacon::Step) {
+        self.step = Some(step.tag());
     }
 
     /// Its events were found.
@@ -100,9 +115,12 @@ impl<'a> Account<'a> {
             status,
             cold_start: self.cold_start,
             body_bytes: self.body_bytes,
+            coding: self.coding,
+            step: self.step,
             events: self.events,
             receipt: None,
             stored: 0,
+            quarantined: 0,
             duplicate: 0,
             refused: 0,
             calls: self.effort.calls,
@@ -114,9 +132,10 @@ impl<'a> Account<'a> {
             error: None,
         };
         match outcome {
-            Ok(Outcome::Landed { receipt, landed }) => {
+            Ok(Outcome::Landed { receipt, landed } | Outcome::Undecodable { receipt, landed, .. }) => {
                 line.receipt = Some(receipt.to_string());
                 line.stored = landed.stored;
+                line.quarantined = landed.quarantined.len();
                 line.duplicate = landed.duplicates.len();
                 line.refused = landed.refused.len();
             }
@@ -137,7 +156,10 @@ fn named(outcome: &Result<Outcome, Failure>) -> (&'static str, Option<&'static s
         Ok(Outcome::Preflight) => ("preflight", None),
         Ok(Outcome::Alive) => ("alive", None),
         Ok(Outcome::Ready) => ("ready", None),
+        Ok(Outcome::Look) => ("look", None),
+        Ok(Outcome::Explained(_)) => ("explained", None),
         Ok(Outcome::Landed { .. }) => ("landed", None),
+        Ok(Outcome::Undecodable { .. }) => ("quarantined", Some(Flaw::Undecodable.tag())),
         Err(Failure::Refused(refusal)) => ("refused", Some(refusal.tag())),
         Err(Failure::Fault(fault)) => ("fault", Some(fault.tag())),
     }

@@ -7,7 +7,7 @@ use std::fmt;
 
 use tokio_postgres::error::SqlState;
 
-use super::beacon::{BODY_MAX_BYTES, EVENTS_MAX};
+use super::beacon::{BODY_MAX_BYTES, EVENTS_MAX, UNPACKED_MAX_BYTES};
 use super::route;
 use crate::db::ConnectError;
 
@@ -45,37 +45,37 @@ pub enum Refusal {
     Origin,
     /// A body of this many bytes is too large.
     TooLarge(usize),
+    /// A compressed body unpacks to too many bytes.
+    UnpacksTooLarge,
     /// So many events are too many.
     TooMany(usize),
     /// Nothing was sent.
     NoEvent,
-    /// The body is no JSON.
-    Undecodable(Undecodable),
     /// Not one of the events could be stored.
     NoneStorable(Vec<RefusedEvent>),
 }
 
-/// Where a body stops being what it should.
+/// Where a body stops being what it seems to be; no step of the ladder takes it, and it is quarantined as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Undecodable {
     /// What cannot be read on.
     pub what: &'static str,
-    /// Byte of the body, from 0.
+    /// Byte from 0: of the unpacked body, or of the body as it was sent where it cannot be unpacked.
     pub offset: usize,
 }
 
-/// One event of a beacon that was left out.
+/// One event of a beacon that was left out or quarantined.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedEvent {
     /// Its place in the beacon, from 0.
     pub index: usize,
     /// Why.
     pub flaw: Flaw,
-    /// Byte of the body at which the reason stands, where it stands at one.
+    /// Byte of the event at which the reason stands, where it stands at one.
     pub offset: Option<usize>,
 }
 
-/// Why one event cannot be stored.
+/// Why one event cannot be stored as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flaw {
     /// It is `{}`.
@@ -88,6 +88,12 @@ pub enum Flaw {
     NumberRange,
     /// It is nested too deep.
     TooDeep,
+    /// It holds a byte that is no UTF-8.
+    InvalidUtf8,
+    /// It is no JSON, among others that are.
+    NotJson,
+    /// It is a whole body that no step of the ladder takes.
+    Undecodable,
     /// The database refused it for a reason that was not foreseen.
     NotStorable,
 }
@@ -126,10 +132,9 @@ impl Refusal {
             Self::RevokedKey => "revoked_key",
             Self::UnknownTenant => "unknown_tenant",
             Self::Origin => "origin",
-            Self::TooLarge(_) => "too_large",
+            Self::TooLarge(_) | Self::UnpacksTooLarge => "too_large",
             Self::TooMany(_) => "too_many",
             Self::NoEvent => "no_event",
-            Self::Undecodable(_) => "undecodable",
             Self::NoneStorable(refused) => refused
                 .first()
                 .map_or("not_storable", |refused| refused.flaw.tag()),
@@ -141,10 +146,12 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotHttp => f.write_str("this is no HTTP request of an API gateway"),
-            Self::NoSuchPath => f.write_str("nothing is served here; send beacons with POST"),
+            Self::NoSuchPath => {
+                f.write_str("nothing is served here; send beacons with POST, or GET and a query")
+            }
             Self::Method => write!(
                 f,
-                "a beacon is sent with POST or PUT; allowed: {}",
+                "a beacon is sent with POST, PUT or GET; allowed: {}",
                 route::ALLOWED
             ),
             Self::NoKey => {
@@ -164,18 +171,31 @@ impl fmt::Display for Refusal {
                     "the body has {bytes} bytes, the limit is {BODY_MAX_BYTES}; send it in parts"
                 )
             }
+            Self::UnpacksTooLarge => {
+                write!(
+                    f,
+                    "the body unpacks to more than {UNPACKED_MAX_BYTES} bytes; send it in parts"
+                )
+            }
             Self::TooMany(events) => {
                 write!(
                     f,
                     "the beacon has {events} events, the limit is {EVENTS_MAX}; send it in parts"
                 )
             }
-            Self::NoEvent => f.write_str("the body is empty"),
-            Self::Undecodable(Undecodable { what, offset }) => {
-                write!(f, "the body is no JSON: {what} at byte {offset}")
-            }
+            Self::NoEvent => f.write_str("neither the body nor the query holds an event"),
             Self::NoneStorable(_) => f.write_str("no event could be stored"),
         }
+    }
+}
+
+impl fmt::Display for Undecodable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, offset } = self;
+        write!(
+            f,
+            "the body cannot be read: {what} at byte {offset}; its bytes are kept"
+        )
     }
 }
 
@@ -188,6 +208,9 @@ impl Flaw {
             Self::LoneSurrogate => "lone_surrogate",
             Self::NumberRange => "number_range",
             Self::TooDeep => "too_deep",
+            Self::InvalidUtf8 => "invalid_utf8",
+            Self::NotJson => "not_json",
+            Self::Undecodable => "undecodable",
             Self::NotStorable => "not_storable",
         }
     }
@@ -200,6 +223,9 @@ impl Flaw {
             Self::LoneSurrogate => "a string holds half of a surrogate pair",
             Self::NumberRange => "a number has more than 1000 digits or an exponent beyond 1000",
             Self::TooDeep => "the event is nested deeper than 512",
+            Self::InvalidUtf8 => "a byte of the event is no UTF-8",
+            Self::NotJson => "the event is no JSON",
+            Self::Undecodable => "the body is neither JSON nor a form nor anything else that is known",
             Self::NotStorable => "the database refused the event",
         }
     }

@@ -16,10 +16,14 @@ use super::failure::{Failure, Fault, Flaw, Refusal, RefusedEvent};
 use crate::db::Database;
 
 mod call;
+mod course;
 mod decision;
+mod verdict;
+
+pub use verdict::verdict;
 
 use call::{Answer, Audit};
-use decision::Next;
+use course::{Called, Course};
 
 /// One call, on the wire and back. Above the three seconds of `statement_timeout` that the login has, so that the
 /// server gives up first and says so.
@@ -43,8 +47,10 @@ pub struct Landing<'a> {
 /// What became of a beacon's events, all of it committed.
 #[derive(Debug, Default)]
 pub struct Landed {
-    /// Events that this beacon stored.
+    /// Events that this beacon stored as they are.
     pub stored: usize,
+    /// Events that this beacon stored as quarantined, and why, in the order of their indexes.
+    pub quarantined: Vec<RefusedEvent>,
     /// Events that were there already.
     pub duplicates: Vec<Duplicate>,
     /// Events that were left out, in the order of their indexes.
@@ -81,45 +87,46 @@ impl Landing<'_> {
     /// nothing is acknowledged.
     pub async fn land(&self, database: &Database, effort: &mut Effort) -> Result<Landed, Failure> {
         let began = Instant::now();
-        let landed = self.land_halving(database, effort, began + LANDING_TIMEOUT).await;
+        let course = Course {
+            landing: self,
+            database,
+            effort,
+            until: began + LANDING_TIMEOUT,
+            audit: Audit::On,
+        };
+        let landed = self.land_halving(course).await;
         effort.database = began.elapsed();
         let mut landed = landed?;
         landed.refused.sort_by_key(|refused| refused.index);
-        let is_nothing_there = landed.stored == 0 && landed.duplicates.is_empty();
+        landed.quarantined.sort_by_key(|quarantined| quarantined.index);
+        let is_nothing_there =
+            landed.stored == 0 && landed.quarantined.is_empty() && landed.duplicates.is_empty();
         if is_nothing_there && !landed.refused.is_empty() {
             return Err(Refusal::NoneStorable(landed.refused).into());
         }
         Ok(landed)
     }
 
-    async fn land_halving(
-        &self,
-        database: &Database,
-        effort: &mut Effort,
-        until: Instant,
-    ) -> Result<Landed, Failure> {
+    async fn land_halving(&self, mut course: Course<'_>) -> Result<Landed, Failure> {
         let mut landed = Landed {
             refused: self.beacon.refused.clone(),
             ..Landed::default()
         };
-        let mut audit = Audit::On;
         let mut waiting = vec![&self.beacon.events[..]];
         while let Some(events) = waiting.pop() {
-            match (
-                self.call(database, events, &mut audit, effort, until).await?,
-                events,
-            ) {
+            if events.is_empty() {
+                continue;
+            }
+            match (course.call(events).await?, events) {
                 (Called::Answered(answer), _) => {
                     self.count(&mut landed, events, &answer)?;
-                    effort.audit_error = answer.audit_error.or(effort.audit_error.take());
+                    course.effort.audit_error = answer.audit_error.or(course.effort.audit_error.take());
                 }
-                (Called::RefusedForAnEvent, [event]) => landed.refused.push(RefusedEvent {
-                    index: event.index,
-                    flaw: Flaw::NotStorable,
-                    offset: None,
-                }),
+                (Called::RefusedForAnEvent, [event]) => {
+                    self.land_quarantined(&mut course, &mut landed, event).await?;
+                }
                 (Called::RefusedForAnEvent, _) => {
-                    effort.took("isolated");
+                    course.effort.took("isolated");
                     let (first, second) = events.split_at(events.len() / 2);
                     waiting.extend([second, first]);
                 }
@@ -128,54 +135,23 @@ impl Landing<'_> {
         Ok(landed)
     }
 
-    /// Calls until there is an answer or no reason to call again.
-    async fn call(
+    /// The database refused an event in which nothing was found: its bytes are kept.
+    async fn land_quarantined(
         &self,
-        database: &Database,
-        events: &[Event<'_>],
-        audit: &mut Audit,
-        effort: &mut Effort,
-        until: Instant,
-    ) -> Result<Called, Failure> {
-        if events.is_empty() {
-            return Ok(Called::Answered(Answer::default()));
+        course: &mut Course<'_>,
+        landed: &mut Landed,
+        event: &Event<'_>,
+    ) -> Result<(), Failure> {
+        let quarantined = [event.quarantined(self.caller.sender(self.received))];
+        match course.call(&quarantined).await? {
+            Called::Answered(answer) => self.count(landed, &quarantined, &answer)?,
+            Called::RefusedForAnEvent => landed.refused.push(RefusedEvent {
+                index: event.index,
+                flaw: Flaw::NotStorable,
+                offset: None,
+            }),
         }
-        let mut may_repeat = true;
-        loop {
-            let client = database.client().await.map_err(Fault::Connect)?;
-            let patience = CALL_TIMEOUT.min(until.saturating_duration_since(Instant::now()));
-            effort.calls += 1;
-            let calling = call::call(&client, self, events, *audit);
-            let Ok(answer) = tokio::time::timeout(patience, calling).await else {
-                database.discard(&client).await;
-                return Err(Fault::TimedOut.into());
-            };
-            match answer {
-                Ok(answer) => return answer.verdict().map(|()| Called::Answered(answer)),
-                Err(error) => match decision::next(&error, *audit, may_repeat) {
-                    Next::Reconnect => {
-                        effort.took("reconnected");
-                        database.discard(&client).await;
-                        may_repeat = false;
-                    }
-                    Next::Repeat => {
-                        effort.took("repeated");
-                        may_repeat = false;
-                    }
-                    Next::WithoutAudit => {
-                        effort.took("without_audit");
-                        *audit = Audit::Off;
-                    }
-                    Next::Isolate => return Ok(Called::RefusedForAnEvent),
-                    Next::GiveUp(failure) => {
-                        if client.is_closed() {
-                            database.discard(&client).await;
-                        }
-                        return Err(failure);
-                    }
-                },
-            }
-        }
+        Ok(())
     }
 
     /// An event that is there under this very receipt was stored by an attempt whose answer was lost, unless
@@ -185,13 +161,14 @@ impl Landing<'_> {
         let event_of = |index: usize| events.get(index).ok_or(Fault::Unexpected("an index of no event"));
         let mut stored: HashSet<Uuid> = HashSet::new();
         for row in answer.rows.iter().filter(|row| row.is_new) {
-            stored.insert(event_of(row.index)?.key);
-            landed.stored += 1;
+            let event = event_of(row.index)?;
+            stored.insert(event.key);
+            landed.stored(event);
         }
         for row in answer.rows.iter().filter(|row| !row.is_new) {
             let event = event_of(row.index)?;
             if row.first_receipt.as_deref() == Some(&own) && stored.insert(event.key) {
-                landed.stored += 1;
+                landed.stored(event);
             } else {
                 landed.duplicates.push(Duplicate {
                     index: event.index,
@@ -206,9 +183,17 @@ impl Landing<'_> {
     }
 }
 
-enum Called {
-    Answered(Answer),
-    RefusedForAnEvent,
+impl Landed {
+    fn stored(&mut self, event: &Event<'_>) {
+        match event.quarantined {
+            None => self.stored += 1,
+            Some((flaw, offset)) => self.quarantined.push(RefusedEvent {
+                index: event.index,
+                flaw,
+                offset: Some(offset),
+            }),
+        }
+    }
 }
 
 impl Effort {

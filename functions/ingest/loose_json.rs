@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The members of an object, in the order in which they stand.
@@ -44,6 +44,16 @@ impl<'a> Object<'a> {
     }
 }
 
+/// An array.
+pub struct List<'a> {
+    /// As many of its elements as were asked for.
+    pub elements: Vec<&'a RawValue>,
+    /// How many it has.
+    pub count: usize,
+    /// Whether each of them is an object.
+    pub is_of_objects: bool,
+}
+
 /// A string's text, or a number or truth value as it is written; `None` for everything else.
 pub fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
     match raw.get().as_bytes().first()? {
@@ -55,12 +65,33 @@ pub fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
 
 /// A string's bytes; a lone surrogate in it is three bytes that are no UTF-8.
 pub fn bytes(raw: &RawValue) -> Option<Cow<'_, [u8]>> {
-    serde_json::from_str::<Bytes>(raw.get()).ok().map(|bytes| bytes.0)
+    bytes_of(raw.get().as_bytes())
+}
+
+/// A string's bytes, whatever stands between its quotation marks.
+pub fn bytes_of(json: &[u8]) -> Option<Cow<'_, [u8]>> {
+    serde_json::from_slice::<Bytes>(json).ok().map(|bytes| bytes.0)
 }
 
 /// The elements of an array; none where it is no array.
 pub fn elements(raw: &RawValue) -> Vec<&RawValue> {
     serde_json::from_str(raw.get()).unwrap_or_default()
+}
+
+/// The elements of an array, the first `max` of them; `None` where it is no array.
+pub fn list(raw: &RawValue, max: usize) -> Option<List<'_>> {
+    if !raw.get().starts_with('[') {
+        return None;
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(raw.get());
+    deserializer.deserialize_seq(AsList(max)).ok()
+}
+
+/// The last value under each of `names` in an object, without looking at the others.
+pub fn pick<'a, const N: usize>(raw: &'a RawValue, names: &[&str; N]) -> [Option<&'a RawValue>; N] {
+    let mut deserializer = serde_json::Deserializer::from_str(raw.get());
+    let picked = deserializer.deserialize_map(Pick(names));
+    picked.unwrap_or([None; N])
 }
 
 fn lossy(bytes: Cow<'_, [u8]>) -> Cow<'_, str> {
@@ -92,6 +123,51 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
             }
         }
         deserializer.deserialize_map(AsMembers)
+    }
+}
+
+struct Pick<'n, const N: usize>(&'n [&'n str; N]);
+
+impl<'de, const N: usize> Visitor<'de> for Pick<'_, N> {
+    type Value = [Option<&'de RawValue>; N];
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut picked = [None; N];
+        while let Some(name) = map.next_key::<Bytes<'de>>()? {
+            match self.0.iter().position(|wanted| wanted.as_bytes() == &*name.0) {
+                Some(at) => picked[at] = Some(map.next_value()?),
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(picked)
+    }
+}
+
+struct AsList(usize);
+
+impl<'de> Visitor<'de> for AsList {
+    type Value = List<'de>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
+        let mut list = List {
+            elements: Vec::new(),
+            count: 0,
+            is_of_objects: true,
+        };
+        while let Some(element) = sequence.next_element::<&'de RawValue>()? {
+            list.count += 1;
+            list.is_of_objects &= element.get().starts_with('{');
+            if list.count <= self.0 {
+                list.elements.push(element);
+            }
+        }
+        Ok(list)
     }
 }
 

@@ -20,8 +20,10 @@ pub mod route;
 pub mod caller;
 pub mod beacon;
 pub mod landing;
+pub mod explain;
 pub mod health;
 pub mod failure;
+pub mod limits;
 pub mod reply;
 mod account;
 
@@ -29,7 +31,9 @@ pub use account::could_not_start;
 
 use account::Account;
 use api_event::ApiEvent;
-use failure::Failure;
+use beacon::{Decoded, Ping};
+use explain::Explanation;
+use failure::{Failure, Undecodable};
 use landing::Landed;
 use reply::Reply;
 use route::Route;
@@ -42,6 +46,10 @@ pub enum Outcome {
     Alive,
     /// The database answered.
     Ready,
+    /// There is something to `GET` there, if a beacon's query comes with it.
+    Look,
+    /// What would become of a beacon.
+    Explained(Box<Explanation>),
     /// A beacon's events are committed.
     Landed {
         /// UUIDv7 in `batch_id` of its rows.
@@ -49,20 +57,31 @@ pub enum Outcome {
         /// What became of each event.
         landed: Landed,
     },
+    /// No step of the ladder took the body; its bytes are committed.
+    Undecodable {
+        /// UUIDv7 in `batch_id` of its row.
+        receipt: Uuid,
+        /// What it is not.
+        why: Undecodable,
+        /// What became of the one event that the whole body is.
+        landed: Landed,
+    },
 }
 
 /// The function between its requests: one connection and nothing that a request leaves behind.
 pub struct Ingest {
     database: Database,
+    edge: config::Edge,
     log: Log,
     is_warm: AtomicBool,
 }
 
 impl Ingest {
     /// Keeps the settings; connects to nothing yet.
-    pub fn new(database: config::Database, log: Log) -> Self {
+    pub fn new(database: config::Database, edge: config::Edge, log: Log) -> Self {
         Self {
             database: Database::new(database),
+            edge,
             log,
             is_warm: AtomicBool::new(false),
         }
@@ -96,23 +115,44 @@ impl Ingest {
             Route::Preflight => Ok(Outcome::Preflight),
             Route::Alive => Ok(Outcome::Alive),
             Route::Ready => Ok(health::ready(&self.database).await.map(|()| Outcome::Ready)?),
-            Route::Beacon => {
-                let mut caller = caller::caller(event)?;
-                let body = event.body()?;
-                account.read(body.len());
-                let beacon = beacon::beacon(&body, &mut Uuid::now_v7)?;
-                account.understood(&beacon);
-                caller.note(&beacon.notes);
-                let received = event.received_or(SystemTime::now());
-                let landing = landing::Landing {
-                    caller: &caller,
-                    beacon: &beacon,
-                    receipt,
-                    received,
-                };
-                let landed = landing.land(&self.database, &mut account.effort).await?;
-                Ok(Outcome::Landed { receipt, landed })
+            Route::Look => Ok(Outcome::Look),
+            Route::Beacon if explain::is_asked_for(event, &self.edge) => {
+                let explanation = explain::explain(event, &self.edge, &self.database).await;
+                Ok(Outcome::Explained(Box::new(explanation)))
             }
+            Route::Beacon => self.land(event, receipt, account).await,
         }
+    }
+
+    async fn land(
+        &self,
+        event: &ApiEvent<'_>,
+        receipt: Uuid,
+        account: &mut Account<'_>,
+    ) -> Result<Outcome, Failure> {
+        let body = event.body();
+        let unpacked = beacon::unpack(&body);
+        account.read(body.bytes.len(), unpacked.coding);
+        let decoded = beacon::decode(&body.bytes, &unpacked, &event.query, Ping::of(event));
+        let claims = decoded.as_ref().map(Decoded::claims).unwrap_or_default();
+        let mut caller = caller::caller(event, &claims, &self.edge)?;
+        drop(claims);
+        let decoded = decoded?;
+        account.decoded(decoded.step);
+        let received = event.received_or(SystemTime::now());
+        let beacon = beacon::beacon(&decoded, caller.sender(received), &mut Uuid::now_v7)?;
+        account.understood(&beacon);
+        caller.note(&beacon.notes);
+        let landing = landing::Landing {
+            caller: &caller,
+            beacon: &beacon,
+            receipt,
+            received,
+        };
+        let landed = landing.land(&self.database, &mut account.effort).await?;
+        Ok(match beacon.undecodable {
+            None => Outcome::Landed { receipt, landed },
+            Some(why) => Outcome::Undecodable { receipt, why, landed },
+        })
     }
 }

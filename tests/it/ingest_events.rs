@@ -170,14 +170,15 @@ async fn tenants_never_meet() {
 #[tokio::test]
 async fn an_event_that_the_database_refuses_unforeseen_costs_no_neighbour() {
     let site = Site::new().await;
-    let sql = "create function public.refuse() returns trigger language plpgsql as $$ begin return new; end $$;
+    let sql =
+        "create function public.refuse() returns trigger language plpgsql as $$ begin return new; end $$;
                create trigger refuse before insert on raw.site_tracking_events_r
                  for each row execute function public.refuse()";
     site.admin.batch_execute(sql).await.unwrap();
     for (label, refusal) in [
         (
             "data exception",
-            "using errcode = '22003', message = 'canary of ' || new.raw_payload",
+            "using errcode = '22003', message = 'canary of ' || new.raw_payload::text",
         ),
         ("check", "using errcode = '23514'"),
         ("raised by a trigger", "'canary'"),
@@ -230,6 +231,23 @@ async fn an_event_that_the_database_refuses_unforeseen_costs_no_neighbour() {
 }
 
 #[tokio::test]
+async fn an_error_that_may_tell_of_the_payload_is_logged_by_its_code_alone() {
+    let site = Site::new().await;
+    let sql = "create function public.refuse() returns trigger language plpgsql as $$ begin
+                 raise exception using errcode = 'ZZ001', message = 'canary of ' || new.raw_payload::text; end $$;
+               create trigger refuse before insert on raw.site_tracking_events_r
+                 for each row execute function public.refuse()";
+    site.admin.batch_execute(sql).await.unwrap();
+    let ingest = site.start(INGEST).await;
+    let answer = ingest
+        .send(&Request::post(V2, site.key.expose(), r#"{"a":1}"#))
+        .await;
+    assert_eq!((answer.status, answer.tag()), (503, "unavailable"));
+    let log = ingest.stop().await;
+    assert!(log.contains("\"sqlstate\":\"ZZ001\""), "{log}");
+}
+
+#[tokio::test]
 async fn an_audit_that_raises_or_hangs_costs_no_event() {
     for (body, sqlstate) in [
         ("raise exception 'canary'", "P0001"),
@@ -244,6 +262,8 @@ async fn an_audit_that_raises_or_hangs_costs_no_event() {
              {}",
             audit_wrapper()
         );
+        site.admin.batch_execute(&sql).await.unwrap();
+        let sql = format!("alter role {} set statement_timeout = '1s'", site.login);
         site.admin.batch_execute(&sql).await.unwrap();
         let ingest = site.start(INGEST).await;
         for body in [r#"{"a":1}"#, r#"[{"a":2},{"a":3}]"#] {

@@ -9,7 +9,8 @@ use std::sync::mpsc::{channel, Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use crate::support::postgres::free_port;
-use crate::support::{processes, tools, wait};
+use crate::support::processes::{self, Process};
+use crate::support::{tools, wait};
 
 /// It may have to compile everything.
 const UNTIL_READY: Duration = Duration::from_secs(900);
@@ -23,7 +24,8 @@ fn the_printed_commands_work_as_they_stand_and_an_interrupt_leaves_nothing() {
     let mut run = MakeRun::start(port);
     run.line("listening on ", UNTIL_READY);
     let curl = run.line("curl ", SOON);
-    let psql = run.line("psql ", SOON);
+    run.line("look at the rows", SOON);
+    let psql = run.line("", SOON);
     let before_the_rows = run.line("the functions write to ", SOON);
     assert!(
         run.said() <= 10,
@@ -46,21 +48,34 @@ fn the_printed_commands_work_as_they_stand_and_an_interrupt_leaves_nothing() {
     );
     assert!(shell(&psql).contains("page_view"));
 
-    let started = processes::below(run.make.id());
-    for name in ["postgres", "cargo-lambda", "ingest"] {
-        assert!(
-            started
-                .iter()
-                .any(|process| process.command_line().contains(name)),
-            "no {name}"
-        );
-    }
-    run.interrupt();
+    let started = run.started();
+    run.signal("INT");
+    nothing_is_left(&started, port);
+    assert!(!env_file().exists(), "target/run/env promises what is not there");
+    killed_as_well();
+}
+
+/// Not a test of its own, since both use this checkout's `target/run`.
+fn killed_as_well() {
+    let port = free_port();
+    let mut run = MakeRun::start(port);
+    run.line("the functions write to ", UNTIL_READY);
+    let started = run.started();
+    let program = started
+        .iter()
+        .find(|process| process.command_line().ends_with("examples/run "));
+    processes::signal(
+        &program.expect("the program that runs it").pid.to_string(),
+        "KILL",
+    );
+    nothing_is_left(&started, port);
+}
+
+fn nothing_is_left(started: &[Process], port: u16) {
     wait::until("the end of all that was started", SOON, || {
         started.iter().all(|process| !process.is_alive()).then_some(())
     });
     TcpListener::bind(("127.0.0.1", port)).expect("the port is free again");
-    assert!(!env_file().exists(), "target/run/env promises what is not there");
 }
 
 #[test]
@@ -128,14 +143,23 @@ impl MakeRun {
         self.said.len()
     }
 
+    /// As a terminal does it: to each process of the group.
     fn signal(&self, name: &str) {
         processes::signal(&format!("-{}", self.make.id()), name);
     }
 
-    /// As Ctrl-C in a terminal: to each process of the group.
-    fn interrupt(&mut self) {
-        self.signal("INT");
-        wait::until("the end of make", SOON, || self.make.try_wait().unwrap());
+    /// All processes that it has started.
+    fn started(&self) -> Vec<Process> {
+        let started = processes::below(self.make.id());
+        for name in ["postgres", "cargo-lambda", "debug/ingest"] {
+            assert!(
+                started
+                    .iter()
+                    .any(|process| process.command_line().contains(name)),
+                "no {name}"
+            );
+        }
+        started
     }
 }
 

@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sha2::{Digest, Sha256};
 use site_tracking::config::{Function, VARIABLES};
+use site_tracking::migrate::catalogue::V001;
 use yaml_serde::Value;
 
-use crate::support::database::v001;
 use crate::support::function::REMAINING;
 use crate::support::tools;
 
@@ -63,6 +62,14 @@ fn each_variable_that_a_function_must_have_is_set_and_none_that_it_does_not_read
 }
 
 #[test]
+fn production_explains_nothing() {
+    let set =
+        &resources("AWS::Serverless::Function")["IngestFunction"]["Properties"]["Environment"]["Variables"];
+    let condition: Vec<String> = set["EXPLAIN"].as_sequence().unwrap().iter().map(text).collect();
+    assert_eq!(condition, ["IsProduction", "off", "Explain"]);
+}
+
+#[test]
 fn every_path_and_method_is_the_ingest_functions_and_the_gateway_adds_no_cors() {
     let apis = resources("AWS::Serverless::HttpApi");
     assert_eq!(apis.len(), 1);
@@ -105,11 +112,9 @@ fn every_path_and_method_is_the_ingest_functions_and_the_gateway_adds_no_cors() 
 
 #[test]
 fn the_checksum_that_makes_cloudformation_send_an_update_is_the_create_files() {
-    let checksum = Sha256::digest(v001("create"));
-    let checksum: String = checksum.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(
         text(&raw_layer()["MigrationChecksum"]),
-        checksum,
+        V001.checksum(),
         "set MigrationChecksum in template.yaml"
     );
 }
@@ -183,6 +188,21 @@ fn the_custom_resource_and_the_functions_speak_of_the_same_database() {
     );
 }
 
+#[test]
+fn each_property_of_the_custom_resource_is_read_by_migrate_and_given_by_make_run() {
+    let readers =
+        project_file("functions/migrate/properties.rs") + &project_file("functions/migrate/resource.rs");
+    let make_run = project_file("tools/run/deploy.rs");
+    for property in raw_layer().as_mapping().unwrap().keys().map(text) {
+        if property.starts_with("Service") {
+            continue; // CloudFormation's own
+        }
+        let quoted = format!("\"{property}\"");
+        assert!(readers.contains(&quoted), "migrate does not read {property}");
+        assert!(make_run.contains(&quoted), "make run does not give {property}");
+    }
+}
+
 fn raw_layer() -> Value {
     resources("Custom::SiteTrackingRawLayer")["RawLayer"]["Properties"].clone()
 }
@@ -194,7 +214,7 @@ fn variables_of(resource: &str) -> BTreeMap<String, String> {
         .unwrap()
         .clone();
     set.iter()
-        .map(|(name, value)| (text(name), text(value)))
+        .map(|(name, value)| (text(name), value.as_str().unwrap_or("a condition's").to_owned()))
         .collect()
 }
 

@@ -11,13 +11,21 @@ use crate::support::tools;
 use crate::watch::LOG;
 use crate::Failed;
 
-/// The file for programs, gone when this value is.
+/// The file for programs.
+const ENV: &str = "target/run/env";
+
+/// The file is there, until this value is not.
 pub struct Ready(PathBuf);
 
 impl Drop for Ready {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
     }
+}
+
+/// Takes away what a run that was killed has left.
+pub fn withdraw() {
+    let _ = fs::remove_file(tools::project().join(ENV));
 }
 
 /// Says it all; the commands stand on lines of their own, to be copied whole.
@@ -43,7 +51,7 @@ pub fn make(settings: &Settings, cluster: &Cluster, site: &Site) -> Result<Ready
 
 /// A reader that sees the file sees all of it.
 fn write_at_once(env: &str) -> Result<Ready, Failed> {
-    let file = tools::project().join("target/run/env");
+    let file = tools::project().join(ENV);
     let new = file.with_extension("new");
     fs::write(&new, env)
         .and_then(|()| fs::rename(&new, &file))

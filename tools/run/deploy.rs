@@ -1,13 +1,13 @@
 //! What a deploy does, done here: a database with its owner, V001 by a CloudFormation event, a tenant with a key.
 
 use serde_json::{json, Value};
-use sha2::{Digest, Sha256};
+use site_tracking::migrate::catalogue::V001;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
 use crate::http::invoke;
 use crate::settings::Settings;
-use crate::support::database::{v001, Database};
+use crate::support::database::Database;
 use crate::support::postgres::Cluster;
 use crate::support::response_url::ResponseUrl;
 use crate::Failed;
@@ -73,15 +73,13 @@ pub async fn deploy(settings: &Settings, cluster: &Cluster, database: &Client) -
         .map_err(|error| format!("{INGEST}'s password: {error}"))?;
     let create_key = json!({"action": "create_key", "tenant_bk": TENANT, "label": "make run"});
     let made = invoke(settings.port, "migrate", &create_key).await?;
-    match made["site_key"].as_str() {
+    match made["key"].as_str() {
         Some(key) => Ok(Site { key: key.to_owned() }),
         None => Err(format!("migrate made no key: {made}")),
     }
 }
 
 fn create_event(cluster: &Cluster, response_url: &str) -> Value {
-    let checksum = Sha256::digest(v001("create"));
-    let checksum: String = checksum.iter().map(|byte| format!("{byte:02x}")).collect();
     json!({
         "RequestType": "Create",
         "ResponseURL": response_url,
@@ -101,7 +99,7 @@ fn create_event(cluster: &Cluster, response_url: &str) -> Value {
             "IngestConnectionLimit": "10",
             "OnDelete": "DropIfEmpty",
             "Environment": "DEV",
-            "MigrationChecksum": checksum,
+            "MigrationChecksum": V001.checksum(),
         },
     })
 }

@@ -71,6 +71,7 @@ async fn until_interrupted() -> Result<(), Failed> {
 }
 
 async fn run(settings: &Settings) -> Result<(), Failed> {
+    announcement::withdraw();
     settings.say_postgres();
     let cluster = Cluster::start(&settings.postgres_bin, &["fsync = off"]);
     let database = deploy::database(&cluster).await?;

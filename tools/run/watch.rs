@@ -13,7 +13,7 @@ use crate::Failed;
 /// It listens within a second; a loaded machine may need more.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// After an interrupt it gives its functions one second; after twice that it is told to end at once.
+/// It gives its functions one second to end; after three times that it is not asked any more.
 const STOP_LIMIT: Duration = Duration::from_secs(3);
 
 /// How often the end of a process is looked for.
@@ -21,6 +21,13 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// What the functions and the compiler write, below the project.
 pub const LOG: &str = "target/run/log";
+
+/// Becomes `cargo lambda watch`, beside a guard that ends it when nobody holds the pipe any more: when this program
+/// lets go of it, or is gone.
+const GUARDED: &str = r#"
+    exec 3<&0
+    (read -r _ <&3; kill -s TERM "$$") &
+    exec "$@" </dev/null 3<&-"#;
 
 pub struct Watch {
     child: Child,
@@ -36,7 +43,9 @@ impl Watch {
             .and_then(|()| File::create(&log));
         let log = created.map_err(|error| format!("{LOG} cannot be written: {error}"))?;
         let errors = log.try_clone().map_err(|error| format!("{LOG}: {error}"))?;
-        let child = Command::new(&settings.cargo_lambda)
+        let child = Command::new("sh")
+            .args(["-c", GUARDED, "guard"])
+            .arg(&settings.cargo_lambda)
             .args(["lambda", "watch", "--disable-cors", "--color", "never"])
             .args([
                 "--invoke-address",
@@ -47,7 +56,7 @@ impl Watch {
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .current_dir(tools::project())
             .process_group(0)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(log)
             .stderr(errors)
             .spawn()
@@ -82,7 +91,7 @@ impl Drop for Watch {
     /// Its functions live in sessions of their own, so those that outlive it are ended one by one.
     fn drop(&mut self) {
         let functions = processes::below(self.child.id());
-        processes::signal(&self.child.id().to_string(), "INT");
+        drop(self.child.stdin.take());
         let started = Instant::now();
         while matches!(self.child.try_wait(), Ok(None)) {
             if started.elapsed() > STOP_LIMIT {

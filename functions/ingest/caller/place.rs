@@ -1,8 +1,8 @@
 //! Where a site key may stand in a request, and which one counts; pure.
 //!
-//! In: path, query and headers. Out: the key and the path without it. The order of places is: path, query `k`,
-//! `x-api-key`, `x-write-key`, `authorization`, then the query names that trackers use. The first that has a key's
-//! form decides, and a second one may only say the same.
+//! In: path, query and headers, and what the body claims. Out: the key and the path without it. The order of places
+//! is: path, query `k`, `x-api-key`, `x-write-key`, `authorization`, then the names that trackers use, in the query
+//! and in the body. The first that has a key's form decides, and a second one may only say the same.
 
 use std::borrow::Cow;
 
@@ -20,74 +20,101 @@ const PATH_SEGMENTS: usize = 3;
 /// The query name that is ours.
 const OWN_NAME: &str = "k";
 
-/// Query names under which trackers send the key they were given.
-const TRACKER_NAMES: &[&str] = &[
+/// Names under which trackers send the key they were given, in the query or the body: an API key, a write key, a
+/// token; Snowplow's application, Matomo's and Fathom's site, Umami's website, Amplitude's client.
+pub const KEY_NAMES: &[&str] = &[
     "api_key",
     "apiKey",
     "apikey",
     "write_key",
     "writeKey",
     "token",
+    "$token",
     "site_key",
     "siteKey",
     "key",
+    OWN_NAME,
     "aid",
+    "idsite",
+    "sid",
+    "site",
+    "site_id",
+    "siteId",
+    "website",
+    "client",
+    "app_key",
+    "appKey",
 ];
 
 /// A key, and what the path says besides.
 #[derive(Debug)]
 pub struct Found {
     pub site_key: SiteKey,
+    /// The first place where it stood.
+    pub place: &'static str,
     /// What follows the key where it stood in the path, else the whole path.
     pub path: String,
 }
 
+/// `claims` is what the body has under those names.
+///
 /// # Errors
 /// No site key, a malformed one, two different ones.
-pub fn find(event: &ApiEvent<'_>) -> Result<Found, Refusal> {
-    let mut decided: Option<SiteKey> = None;
+pub fn find(event: &ApiEvent<'_>, claims: &[Cow<'_, str>]) -> Result<Found, Refusal> {
+    let mut decided: Option<(SiteKey, &'static str)> = None;
     let mut is_claimed = false;
-    for candidate in candidates(event) {
-        match SiteKey::parse(&candidate) {
-            Some(key) if decided.as_ref().is_some_and(|first| *first != key) => {
-                return Err(Refusal::TwoKeys);
-            }
-            Some(key) => decided = Some(key),
-            None => is_claimed |= SiteKey::is_claimed_by(&candidate),
+    let claims = claims.iter().map(|claim| ("body", Cow::Borrowed(&**claim)));
+    for (place, candidate) in candidates(event).chain(claims) {
+        match (SiteKey::parse(&candidate), &decided) {
+            (Some(key), Some((first, _))) if *first != key => return Err(Refusal::TwoKeys),
+            (Some(_), Some(_)) => {}
+            (Some(key), None) => decided = Some((key, place)),
+            (None, _) => is_claimed |= SiteKey::is_claimed_by(&candidate),
         }
     }
     match decided {
-        Some(site_key) => Ok(Found {
+        Some((site_key, place)) => Ok(Found {
             path: below_key(&event.path, &site_key),
             site_key,
+            place,
         }),
         None if is_claimed => Err(Refusal::MalformedKey),
         None => Err(Refusal::NoKey),
     }
 }
 
-fn candidates<'e>(event: &'e ApiEvent<'_>) -> impl Iterator<Item = Cow<'e, str>> {
+/// Each text that may be a key, with the name of its place, in the order in which they count.
+fn candidates<'e>(event: &'e ApiEvent<'_>) -> impl Iterator<Item = (&'static str, Cow<'e, str>)> {
+    let header = |name| Some((name, Cow::Borrowed(event.header(name)?)));
+    let authorization = || {
+        Some((
+            "authorization",
+            event.header("authorization").and_then(credential)?,
+        ))
+    };
     let path = segments(&event.path).take(PATH_SEGMENTS);
-    let headers = [event.header("x-api-key"), event.header("x-write-key")];
-    let headers = headers.into_iter().flatten().map(Cow::Borrowed);
-    let authorization = event.header("authorization").and_then(credential);
-    path.chain(named(&event.query, &[OWN_NAME]))
-        .chain(headers)
-        .chain(authorization)
-        .chain(named(&event.query, TRACKER_NAMES))
+    path.map(|segment| ("path", segment))
+        .chain(named(&event.query, &[OWN_NAME]).map(|value| ("query", value)))
+        .chain(header("x-api-key"))
+        .chain(header("x-write-key"))
+        .chain(authorization())
+        .chain(named(&event.query, KEY_NAMES).map(|value| ("query", value)))
 }
 
 fn segments(path: &str) -> impl Iterator<Item = Cow<'_, str>> {
     path.split('/').skip(1).map(decoded)
 }
 
-/// Query values under `names`; trackers have been seen to add a second question mark.
+/// Query values under `names`; trackers have been seen to add a second question mark, which a gateway may encode.
 fn named<'q>(query: &'q str, names: &'static [&str]) -> impl Iterator<Item = Cow<'q, str>> {
     query
         .split(['&', '?'])
         .filter_map(|pair| pair.split_once('='))
         .filter(|(name, _)| names.contains(&&*decoded(name)))
-        .map(|(_, value)| decoded(value))
+        .map(|(_, value)| match decoded(value) {
+            Cow::Borrowed(value) => Cow::Borrowed(value),
+            Cow::Owned(value) => Cow::Owned(value.split('?').next().unwrap_or_default().to_owned()),
+        })
 }
 
 fn decoded(text: &str) -> Cow<'_, str> {
@@ -132,7 +159,7 @@ mod tests {
     fn found(path: &str, query: &str, header: (&str, &str)) -> Result<String, &'static str> {
         let event = json!({ "rawPath": path, "rawQueryString": query, "headers": { header.0: header.1 } });
         let raw = serde_json::value::to_raw_value(&event).unwrap();
-        let found = find(&ApiEvent::read(&raw)).map_err(|refusal| refusal.tag())?;
+        let found = find(&ApiEvent::read(&raw), &[]).map_err(|refusal| refusal.tag())?;
         assert_eq!(found.site_key.expose(), KEY);
         Ok(found.path)
     }

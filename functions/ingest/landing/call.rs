@@ -3,8 +3,8 @@
 //! One Parse/Bind/Describe/Execute/Sync with the unnamed statement: one round trip, and nothing that a pooler would
 //! have to remember. All types are built in, so that none has to be looked up.
 
-use serde_json::value::RawValue;
-use tokio_postgres::types::{Json, ToSql, Type};
+use bytes::{BufMut, BytesMut};
+use tokio_postgres::types::{to_sql_checked, IsNull, Json, ToSql, Type};
 use tokio_postgres::{Client, Error, Row};
 use uuid::Uuid;
 
@@ -13,7 +13,13 @@ use super::super::failure::{Failure, Fault, Refusal};
 use super::Landing;
 
 const LAND: &str = "select verdict, event_index, raw_event_id, first_batch_id, audit_error \
-     from raw.ingest_tracking_beacon($1, $2, $3, $4, $5, $6, $7, $8, $9, null, null, $10)";
+     from raw.ingest_tracking_beacon($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+
+/// What a row is that nobody has to process.
+const QUARANTINED: &str = "ERROR";
+
+/// The first byte of `jsonb` on the wire.
+const JSONB_VERSION: u8 = 1;
 
 /// Whether the database's own audit function hears of the events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,11 +61,12 @@ pub async fn call(
 ) -> Result<Answer, Error> {
     let caller = landing.caller;
     let api_key_hk = caller.site_key.hash();
-    let payloads: Vec<Json<&RawValue>> = events.iter().map(|event| Json(&*event.payload)).collect();
+    let payloads: Vec<Jsonb<'_>> = events.iter().map(|event| Jsonb(&event.payload)).collect();
     let keys: Vec<Uuid> = events.iter().map(|event| event.key).collect();
     let receipt = landing.receipt.to_string();
     let is_audited = audit == Audit::On;
-    let parameters: [(&(dyn ToSql + Sync), Type); 10] = [
+    let (statuses, errors) = quarantined(events).unzip();
+    let parameters: [(&(dyn ToSql + Sync), Type); 12] = [
         (&api_key_hk.as_slice(), Type::BYTEA),
         (&caller.origin, Type::TEXT),
         (&caller.client_ip, Type::INET),
@@ -69,9 +76,47 @@ pub async fn call(
         (&receipt, Type::VARCHAR),
         (&landing.received, Type::TIMESTAMPTZ),
         (&Json(&caller.record), Type::JSONB),
+        (&statuses, Type::VARCHAR_ARRAY),
+        (&errors, Type::TEXT_ARRAY),
         (&is_audited, Type::BOOL),
     ];
     Answer::read(&client.query_typed(LAND, &parameters).await?)
+}
+
+/// Status and error of each event; absent where all of them are to be processed.
+fn quarantined(events: &[Event<'_>]) -> Option<(Vec<Option<&'static str>>, Vec<Option<String>>)> {
+    if events.iter().all(|event| event.quarantined.is_none()) {
+        return None;
+    }
+    let each = events.iter().map(|event| {
+        let (flaw, offset) = event.quarantined?;
+        let error = format!("{} at byte {offset}: {}", flaw.tag(), flaw.sentence());
+        Some((QUARANTINED, error))
+    });
+    Some(each.map(Option::unzip).unzip())
+}
+
+/// A JSON text as PostgreSQL takes it: it is checked already, and not read once more.
+#[derive(Debug)]
+struct Jsonb<'a>(&'a str);
+
+impl ToSql for Jsonb<'_> {
+    fn to_sql(
+        &self,
+        _: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        out.reserve(1 + self.0.len());
+        out.put_u8(JSONB_VERSION);
+        out.put_slice(self.0.as_bytes());
+        Ok(IsNull::No)
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        *ty == Type::JSONB
+    }
+
+    to_sql_checked!();
 }
 
 impl Answer {
@@ -98,12 +143,18 @@ impl Answer {
     /// # Errors
     /// The key is unknown or revoked, or not for this origin.
     pub fn verdict(&self) -> Result<(), Failure> {
-        match self.refusal.as_deref() {
-            None => Ok(()),
-            Some("unknown") => Err(Refusal::UnknownKey.into()),
-            Some("revoked") => Err(Refusal::RevokedKey.into()),
-            Some("origin") => Err(Refusal::Origin.into()),
-            Some(_) => Err(Fault::Unexpected("a verdict that is not known").into()),
-        }
+        refusal(self.refusal.as_deref().or(Some("ok")))
+    }
+}
+
+/// # Errors
+/// The database's verdict is anything but good.
+pub fn refusal(verdict: Option<&str>) -> Result<(), Failure> {
+    match verdict {
+        Some("ok") => Ok(()),
+        Some("unknown") => Err(Refusal::UnknownKey.into()),
+        Some("revoked") => Err(Refusal::RevokedKey.into()),
+        Some("origin") => Err(Refusal::Origin.into()),
+        _ => Err(Fault::Unexpected("a verdict that is not known").into()),
     }
 }

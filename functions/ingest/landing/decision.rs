@@ -24,6 +24,10 @@ pub enum Next {
     GiveUp(Failure),
 }
 
+/// Classes of errors that PostgreSQL itself raises about connections, rights, names and resources. Every other
+/// message may be a trigger's and hold what a sender sent.
+const TELLING_CLASSES: &[&str] = &["08", "25", "28", "3D", "3F", "42", "53", "55", "57", "58"];
+
 /// What comes after `error`.
 pub fn next(error: &Error, audit: Audit, may_repeat: bool) -> Next {
     let Some(database_error) = error.as_db_error() else {
@@ -37,7 +41,7 @@ pub fn next(error: &Error, audit: Audit, may_repeat: bool) -> Next {
 }
 
 fn after(sqlstate: &SqlState, message: &str, audit: Audit, may_repeat: bool) -> Next {
-    let class = &sqlstate.code()[..2];
+    let class = sqlstate.code().get(..2).unwrap_or_default();
     match sqlstate.code() {
         // The server ends the session, or is no longer the one that may write.
         "57P01" | "57P02" | "57P03" | "57P05" | "25006" if may_repeat => Next::Reconnect,
@@ -52,7 +56,7 @@ fn after(sqlstate: &SqlState, message: &str, audit: Audit, may_repeat: bool) -> 
         _ => Next::GiveUp(
             Fault::Database {
                 sqlstate: sqlstate.clone(),
-                message: Some(message.to_owned()),
+                message: TELLING_CLASSES.contains(&class).then(|| message.to_owned()),
             }
             .into(),
         ),
@@ -87,6 +91,8 @@ mod tests {
             ("42501", Audit::On, true, "GiveUp(Fault(Database"),
             ("53100", Audit::On, true, "GiveUp(Fault(Database"),
             ("XX000", Audit::On, true, "GiveUp(Fault(Database"),
+            ("ZZ001", Audit::On, true, "GiveUp(Fault(Database"),
+            ("", Audit::On, true, "GiveUp(Fault(Database"),
         ] {
             let next = format!("{:?}", after(&SqlState::from_code(code), "", audit, may_repeat));
             assert!(

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::super::failure::{Failure, Refusal, RefusedEvent, Undecodable};
+use super::super::failure::{Failure, Flaw, Refusal, RefusedEvent};
 use super::super::landing::Landed;
 use super::super::Outcome;
 
@@ -56,6 +56,15 @@ struct EventError {
 /// The body of an answer with this status.
 pub fn body(code: u16, outcome: &Result<Outcome, Failure>) -> String {
     let body = match outcome {
+        Ok(Outcome::Undecodable { receipt, why, landed }) => Body {
+            code,
+            result: "Error",
+            error: Some(Flaw::Undecodable.tag()),
+            message: Some(why.to_string()),
+            offset: Some(why.offset),
+            landed: Some(counts(receipt.to_string(), landed)),
+            ..Body::default()
+        },
         Ok(outcome) => success(code, outcome),
         Err(failure) => Body {
             code,
@@ -67,13 +76,18 @@ pub fn body(code: u16, outcome: &Result<Outcome, Failure>) -> String {
     serde_json::to_string(&body).unwrap_or_default()
 }
 
-/// The tag of a failure, or `ok`.
+/// The tag of a failure, `explained` or `ok`.
 pub fn tag(outcome: &Result<Outcome, Failure>) -> &'static str {
-    outcome.as_ref().map_or_else(tag_of, |_| "ok")
+    match outcome {
+        Ok(Outcome::Explained(_)) => "explained",
+        Ok(Outcome::Undecodable { .. }) => Flaw::Undecodable.tag(),
+        Ok(_) => "ok",
+        Err(failure) => tag_of(failure),
+    }
 }
 
 /// Faults are ours, and one word is enough for all of them.
-fn tag_of(failure: &Failure) -> &'static str {
+pub fn tag_of(failure: &Failure) -> &'static str {
     match failure {
         Failure::Refused(refusal) => refusal.tag(),
         Failure::Fault(_) => "unavailable",
@@ -90,7 +104,8 @@ fn success(code: u16, outcome: &Outcome) -> Body<'_> {
     };
     if let Outcome::Landed { receipt, landed } = outcome {
         body.landed = Some(counts(receipt.to_string(), landed));
-        body.errors = errors(&landed.refused);
+        body.errors = errors(landed.refused.iter().chain(&landed.quarantined));
+        body.errors.sort_by_key(|error| error.index);
     }
     body
 }
@@ -104,7 +119,7 @@ fn counts(receipt: String, landed: &Landed) -> Counts<'_> {
         receipt,
         stored: landed.stored,
         duplicate: landed.duplicates.len(),
-        quarantined: 0,
+        quarantined: landed.quarantined.len(),
         duplicates: duplicates.collect(),
     }
 }
@@ -120,20 +135,18 @@ fn explained(failure: &Failure) -> Body<'static> {
         message: Some(refusal.to_string()),
         ..Body::default()
     };
-    match refusal {
-        Refusal::Undecodable(Undecodable { offset, .. }) => body.offset = Some(*offset),
-        Refusal::NoneStorable(refused) => body.errors = errors(refused),
-        _ => {}
+    if let Refusal::NoneStorable(refused) = refusal {
+        body.errors = errors(refused);
     }
     body
 }
 
-fn errors(refused: &[RefusedEvent]) -> Vec<EventError> {
+fn errors<'r>(refused: impl IntoIterator<Item = &'r RefusedEvent>) -> Vec<EventError> {
     let error = |refused: &RefusedEvent| EventError {
         index: refused.index,
         error: refused.flaw.tag(),
         message: refused.flaw.sentence(),
         offset: refused.offset,
     };
-    refused.iter().map(error).collect()
+    refused.into_iter().map(error).collect()
 }

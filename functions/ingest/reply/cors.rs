@@ -12,13 +12,11 @@ const MAX_AGE_S: &str = "86400";
 /// Longest value that is echoed; a browser's are far shorter.
 const ECHO_MAX_BYTES: usize = 2_048;
 
-const METHODS: &str = "GET, HEAD, POST, PUT, OPTIONS";
-
 /// For a preflight that names no header.
 const USUAL_HEADERS: &str = "Content-Type";
 
 /// Gives each header to `header`.
-pub fn headers<R>(event: &ApiEvent<'_>, header: &mut impl FnMut(&str, &str) -> R) {
+pub fn headers(event: &ApiEvent<'_>, header: &mut impl FnMut(&'static str, &str)) {
     match echoed(event, "origin") {
         Some(origin) => {
             header("Access-Control-Allow-Origin", origin);
@@ -30,10 +28,12 @@ pub fn headers<R>(event: &ApiEvent<'_>, header: &mut impl FnMut(&str, &str) -> R
     }
     let requested = echoed(event, "access-control-request-headers");
     header("Access-Control-Allow-Headers", requested.unwrap_or(USUAL_HEADERS));
-    header("Access-Control-Allow-Methods", METHODS);
+    header("Access-Control-Allow-Methods", super::route::ALLOWED);
     header("Access-Control-Max-Age", MAX_AGE_S);
     let exposed = [super::RECEIPT, super::OUTCOME, super::RETRY_AFTER];
     header("Access-Control-Expose-Headers", &exposed.join(", "));
+    // A page that isolates itself may show only what says this of itself.
+    header("Cross-Origin-Resource-Policy", "cross-origin");
     header(
         "Vary",
         "Origin, Access-Control-Request-Method, Access-Control-Request-Headers",

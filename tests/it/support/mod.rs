@@ -16,6 +16,7 @@ pub mod authority;
 pub mod account;
 pub mod postgres;
 pub mod database;
+pub mod v001;
 pub mod runtime_api;
 pub mod function;
 pub mod gateway;

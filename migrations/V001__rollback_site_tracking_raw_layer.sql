@@ -1,0 +1,353 @@
+-- V001, rollback: takes away what V001 made. Run by migrate in one transaction, or by hand:
+-- psql -1 -v ON_ERROR_STOP=1 -f (without -1 a failure is repaired by running this file or the create file again).
+-- By hand it refuses to drop events unless told their exact count: set tracking.drop_rows = '<count>'.
+-- Settings: tracking.on_delete = retain (tables stay), drop_if_empty (they stay if there is an event), drop,
+-- leave (only the ledger is told that an owner left); tracking.reason. The ledger, and what is not V001's, stays.
+
+-- step: preflight
+-- Names below mean the system's own. And until the checks have passed every later statement is refused as read-only,
+-- so that a psql that goes on after an error (ON_ERROR_STOP off) changes nothing. The last step restores both.
+do $$
+begin
+  if coalesce(pg_catalog.current_setting('tracking.search_path', true), '') operator(pg_catalog.=) '' then
+    perform pg_catalog.set_config('tracking.search_path', pg_catalog.current_setting('search_path'), false);
+    perform pg_catalog.set_config('tracking.read_only', pg_catalog.current_setting('default_transaction_read_only'), false);
+  end if;
+  perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+  perform pg_catalog.set_config('default_transaction_read_only', 'on', false);
+end
+$$;
+
+do $$
+declare
+  v_mode text := coalesce(nullif(current_setting('tracking.on_delete', true), ''), 'by_hand');
+  v_missing text;
+begin
+  if v_mode not in ('by_hand', 'retain', 'drop_if_empty', 'drop', 'leave') then
+    raise exception 'tracking.on_delete is "%"', v_mode
+      using errcode = 'TR015', hint = 'set it to retain, drop_if_empty, drop or leave, or reset it';
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('site_tracking_raw_layer', 0));
+  select string_agg(distinct format('grant %I to %I', pg_get_userbyid(ours.owner), current_user), '; ') into v_missing
+  from (
+    select c.relowner as owner from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = 'raw' and c.relname in ('site_tracking_events_r', 'site_tracking_keys_r')
+    union all
+    select p.proowner from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+    where n.nspname = 'raw' and p.proname in ('ingest_tracking_event', 'ingest_tracking_beacon',
+      'audit_tracking_events', 'origin_is_allowed', 'quarantined_bytes', 'requeue_quarantined')
+  ) as ours where v_mode <> 'leave' and not pg_has_role(ours.owner, 'USAGE');
+  if v_missing is not null then
+    raise exception 'role % may not roll back the site tracking raw layer in database %', current_user, current_database()
+      using errcode = 'TR013', hint = v_missing;
+  end if;
+  perform set_config('tracking.mode', v_mode, false);
+  perform set_config('tracking.notes', '', false);
+end
+$$;
+
+-- What is there, and what of it V001 made: all but what its first attempt found. Without a ledger only tables and
+-- functions are known to be V001's, by their names.
+do $$
+declare
+  v_before text[];
+  v_adopted text[];
+begin
+  select coalesce(array_agg(object order by object), '{}') into v_before from (
+    select 'schema raw' as object from pg_namespace where nspname = 'raw'
+    union all
+    select 'role ' || rolname from pg_roles
+    where rolname in ('tracking_ingest_role', 'tracking_processor_role')
+    union all
+    select format('usage on schema raw by %s', r.rolname)
+    from pg_namespace n cross join lateral aclexplode(n.nspacl) as acl join pg_roles r on r.oid = acl.grantee
+    where n.nspname = 'raw' and r.rolname in ('tracking_ingest_role', 'tracking_processor_role')
+    union all
+    select 'table raw.' || c.relname
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = 'raw' and c.relname in ('site_tracking_events_r', 'site_tracking_keys_r')
+    union all
+    select 'function raw.' || p.proname
+    from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+    where n.nspname = 'raw'
+      and p.proname in ('ingest_tracking_event', 'ingest_tracking_beacon', 'audit_tracking_events',
+        'origin_is_allowed', 'quarantined_bytes', 'requeue_quarantined')
+  ) as ours;
+  if (select count(*) from pg_attribute a
+      join pg_class c on c.oid = a.attrelid
+      join pg_namespace n on n.oid = c.relnamespace
+      where n.nspname = 'migrations' and not a.attisdropped and (
+        c.relname = 'migration_log' and a.attname in ('migration_id', 'adopted_objects', 'stack_id', 'notes')
+        or c.relname = 'rollback_log' and a.attname in ('rollback_id', 'dropped_objects', 'stack_id', 'notes'))) = 8
+  then
+    perform set_config('tracking.ledger', 'ours', false);
+    select l.adopted_objects into v_adopted from migrations.migration_log l
+    where l.version = 'V001' and l.status in ('STARTED', 'APPLIED', 'SHARED')
+      and l.applied_at > coalesce((select max(r.rolled_back_at) from migrations.rollback_log r
+        where r.version = 'V001' and r.status = 'ROLLED_BACK'), '-infinity')
+    order by l.migration_id limit 1;
+  else
+    perform set_config('tracking.ledger', '', false);
+  end if;
+  if v_adopted is null then
+    v_adopted := array(select object from unnest(v_before) as object
+      where object not like 'table %' and object not like 'function %');
+    if cardinality(v_adopted) > 0 then
+      perform set_config('tracking.notes', 'no ledger row says that V001 made: ' || array_to_string(v_adopted, ', '),
+        false);
+    end if;
+  end if;
+  perform set_config('tracking.before', v_before::text, false);
+  perform set_config('tracking.made', array(select unnest(v_before) except select unnest(v_adopted))::text, false);
+  perform set_config('tracking.started', clock_timestamp()::text, false);
+end
+$$;
+
+-- Rows are counted before any lock is held; a table of more than a gigabyte is counted only where the count decides.
+do $$
+declare
+  v_mode text := current_setting('tracking.mode');
+  v_wanted text := nullif(current_setting('tracking.drop_rows', true), '');
+  v_rows bigint := 0;
+  v_pages bigint;
+begin
+  if 'table raw.site_tracking_events_r' = any (current_setting('tracking.made')::text[]) and v_mode <> 'leave' then
+    select pg_relation_size(c.oid) / 8192, greatest(c.reltuples, 0)::bigint into v_pages, v_rows
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = 'raw' and c.relname = 'site_tracking_events_r';
+    if v_mode = 'by_hand' or v_wanted is not null or v_pages < 131072 then
+      execute 'select count(*) from raw.site_tracking_events_r' into v_rows;
+    end if;
+    if v_mode = 'by_hand' and v_rows > 0 and v_wanted is null or v_mode in ('by_hand', 'drop') and v_wanted <> v_rows::text
+    then
+      raise exception 'raw.site_tracking_events_r holds % events, a rollback drops them', v_rows
+        using errcode = 'TR012',
+          hint = format('to drop them run: set tracking.drop_rows = ''%s''; to keep them: set tracking.on_delete = ''retain''',
+            v_rows);
+    end if;
+  end if;
+  perform set_config('tracking.rows', v_rows::text, false);
+  perform set_config('default_transaction_read_only', current_setting('tracking.read_only'), false);
+end
+$$;
+
+-- step: tables
+-- One statement judges and drops, so that no event can arrive in between.
+do $$
+declare
+  v_mode text := current_setting('tracking.mode');
+  v_made text[] := current_setting('tracking.made')::text[];
+  v_events boolean := 'table raw.site_tracking_events_r' = any (v_made);
+  v_found boolean;
+  v_rows bigint;
+  v_dependents text;
+begin
+  if v_mode = 'leave' then
+    return;
+  end if;
+  -- Whoever waits behind these locks waits two seconds at most.
+  if current_setting('lock_timeout') in ('0', '0ms') then
+    perform set_config('lock_timeout', '2s', true);
+  end if;
+  if v_mode = 'drop_if_empty' and v_events then
+    execute 'select exists (select from raw.site_tracking_events_r)' into v_found;
+    if not v_found then
+      execute 'lock table raw.site_tracking_events_r in access exclusive mode';
+      execute 'select exists (select from raw.site_tracking_events_r)' into v_found;
+    end if;
+    if v_found then
+      v_mode := 'retain';
+      perform set_config('tracking.mode', v_mode, false);
+    end if;
+  end if;
+  if v_mode = 'by_hand' and v_events then
+    execute 'lock table raw.site_tracking_events_r in access exclusive mode';
+    execute 'select count(*) from raw.site_tracking_events_r' into v_rows;
+    if v_rows::text <> current_setting('tracking.rows') then
+      raise exception 'raw.site_tracking_events_r holds % events now, a moment ago it held %', v_rows,
+        current_setting('tracking.rows')
+        using errcode = 'TR012', hint = format('stop what writes there, then run: set tracking.drop_rows = ''%s''', v_rows);
+    end if;
+  end if;
+  if v_mode = 'retain' or not v_events then
+    if exists (select from pg_constraint k join pg_class c on c.oid = k.conrelid
+        join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = 'raw' and c.relname = 'site_tracking_events_r'
+          and k.conname = 'site_tracking_events_r_tenant_exists')
+    then
+      execute 'alter table raw.site_tracking_events_r drop constraint site_tracking_events_r_tenant_exists restrict';
+    end if;
+  end if;
+  if v_mode <> 'retain' then
+    if v_events then
+      execute 'drop table raw.site_tracking_events_r restrict';
+    end if;
+    if 'table raw.site_tracking_keys_r' = any (v_made) then
+      execute 'drop table raw.site_tracking_keys_r restrict';
+    end if;
+  end if;
+exception
+  when dependent_objects_still_exist then
+    get stacked diagnostics v_dependents = pg_exception_detail;
+    raise exception '%', sqlerrm
+      using errcode = 'TR016', detail = v_dependents,
+        hint = 'drop or change what depends on it, then run this again; no event was dropped';
+end
+$$;
+
+-- step: functions
+-- Where the tables stay, the processor's two functions stay with them.
+do $$
+declare
+  v_function text;
+begin
+  for v_function in
+    select format('raw.%I(%s)', p.proname, pg_get_function_identity_arguments(p.oid))
+    from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+    where n.nspname = 'raw' and 'function raw.' || p.proname = any (current_setting('tracking.made')::text[])
+      and current_setting('tracking.mode') <> 'leave'
+      and not (current_setting('tracking.mode') = 'retain' and p.proname in ('quarantined_bytes', 'requeue_quarantined'))
+  loop
+    execute format('drop function if exists %s restrict', v_function);
+  end loop;
+end
+$$;
+
+-- step: grants
+do $$
+declare
+  v_role text;
+begin
+  for v_role in
+    select rolname from pg_roles
+    where rolname in ('tracking_ingest_role', 'tracking_processor_role')
+      and 'usage on schema raw by ' || rolname = any (current_setting('tracking.made')::text[])
+      and current_setting('tracking.mode') <> 'leave'
+      and not (current_setting('tracking.mode') = 'retain' and rolname = 'tracking_processor_role')
+  loop
+    execute format('revoke usage on schema raw from %I restrict', v_role);
+  end loop;
+  if current_setting('tracking.mode') not in ('leave', 'retain')
+    and exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where n.nspname = 'raw' and c.relname = 'site_tracking_events_r')
+    and exists (select from pg_roles where rolname = 'tracking_processor_role')
+  then
+    execute 'revoke all on table raw.site_tracking_events_r from tracking_processor_role restrict';
+  end if;
+end
+$$;
+
+-- step: schema
+do $$
+begin
+  if current_setting('tracking.mode') in ('leave', 'retain')
+    or 'schema raw' <> all (current_setting('tracking.made')::text[])
+  then
+    return;
+  end if;
+  execute 'drop schema raw restrict';
+exception
+  when dependent_objects_still_exist then
+    perform set_config('tracking.notes', concat_ws(E'\n', nullif(current_setting('tracking.notes', true), ''),
+      'schema raw stays: it holds objects that are not V001''s'), false);
+end
+$$;
+
+-- step: roles
+-- Roles belong to the whole server: one that has members, or rights in another place, stays.
+do $$
+declare
+  v_role text;
+  v_members text;
+  v_note text;
+begin
+  for v_role in
+    select rolname from pg_roles
+    where rolname in ('tracking_ingest_role', 'tracking_processor_role')
+      and 'role ' || rolname = any (current_setting('tracking.made')::text[])
+      and current_setting('tracking.mode') <> 'leave'
+      and not (current_setting('tracking.mode') = 'retain' and rolname = 'tracking_processor_role')
+    order by rolname
+  loop
+    v_note := null;
+    select string_agg(distinct pg_get_userbyid(m.member)::text, ', ') into v_members
+    from pg_auth_members m join pg_roles r on r.oid = m.roleid
+    where r.rolname = v_role and pg_get_userbyid(m.member) <> current_user;
+    if v_members is not null then
+      v_note := format('role %s stays: it has members (%s)', v_role, v_members);
+    else
+      begin
+        execute format('drop role %I', v_role);
+      exception
+        when dependent_objects_still_exist or insufficient_privilege or object_in_use then
+          v_note := format('role %s stays: %s', v_role, sqlerrm);
+      end;
+    end if;
+    if v_note is not null then
+      perform set_config('tracking.notes',
+        concat_ws(E'\n', nullif(current_setting('tracking.notes', true), ''), v_note), false);
+    end if;
+  end loop;
+end
+$$;
+
+-- step: finish
+do $$
+declare
+  v_mode text := current_setting('tracking.mode');
+  v_before text[] := current_setting('tracking.before')::text[];
+  v_after text[];
+  v_dropped text[];
+  v_notes text := nullif(current_setting('tracking.notes', true), '');
+  v_started timestamptz := coalesce(nullif(current_setting('tracking.started_at', true), ''),
+    current_setting('tracking.started'))::timestamptz;
+  v_rows bigint := current_setting('tracking.rows')::bigint;
+begin
+  select coalesce(array_agg(object order by object), '{}') into v_after from (
+    select 'schema raw' as object from pg_namespace where nspname = 'raw'
+    union all
+    select 'role ' || rolname from pg_roles
+    where rolname in ('tracking_ingest_role', 'tracking_processor_role')
+    union all
+    select format('usage on schema raw by %s', r.rolname)
+    from pg_namespace n cross join lateral aclexplode(n.nspacl) as acl join pg_roles r on r.oid = acl.grantee
+    where n.nspname = 'raw' and r.rolname in ('tracking_ingest_role', 'tracking_processor_role')
+    union all
+    select 'table raw.' || c.relname
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = 'raw' and c.relname in ('site_tracking_events_r', 'site_tracking_keys_r')
+    union all
+    select 'function raw.' || p.proname
+    from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+    where n.nspname = 'raw'
+      and p.proname in ('ingest_tracking_event', 'ingest_tracking_beacon', 'audit_tracking_events',
+        'origin_is_allowed', 'quarantined_bytes', 'requeue_quarantined')
+  ) as ours;
+  v_dropped := array(select unnest(v_before) except select unnest(v_after) order by 1);
+  if current_setting('tracking.ledger') = 'ours' then
+    insert into migrations.rollback_log (version, script_name, description, reason, completed_at, status, duration_ms,
+      checksum, stack_id, logical_resource_id, request_id, environment, dropped_objects, retained_objects,
+      rows_dropped, rows_retained, notes)
+    values ('V001', 'V001__rollback_site_tracking_raw_layer.sql', 'universal site tracking raw layer',
+      coalesce(nullif(current_setting('tracking.reason', true), ''),
+        case when v_mode = 'by_hand' then 'by hand' else 'the owner leaves' end),
+      clock_timestamp(),
+      case v_mode when 'leave' then 'LEFT' when 'retain' then 'RETAINED' else 'ROLLED_BACK' end,
+      greatest(0, extract(epoch from clock_timestamp() - v_started) * 1000)::bigint,
+      nullif(current_setting('tracking.checksum', true), ''), nullif(current_setting('tracking.stack_id', true), ''),
+      nullif(current_setting('tracking.logical_resource_id', true), ''),
+      nullif(current_setting('tracking.request_id', true), ''),
+      nullif(current_setting('tracking.environment', true), ''), v_dropped, v_after,
+      case when 'table raw.site_tracking_events_r' = any (v_dropped) then v_rows else 0 end,
+      case when 'table raw.site_tracking_events_r' = any (v_after) then v_rows else 0 end, v_notes);
+  end if;
+  perform set_config('search_path', current_setting('tracking.search_path'), false);
+  perform set_config('tracking.search_path', '', false);
+  perform set_config('tracking.drop_rows', '', false);
+  raise notice 'V001 %, dropped: %; stays: %; the create file makes it again%',
+    case v_mode when 'leave' then 'has one owner less' when 'retain' then 'is retained' else 'is rolled back' end,
+    coalesce(nullif(array_to_string(v_dropped, ', '), ''), 'nothing'),
+    coalesce(nullif(array_to_string(v_after, ', '), ''), 'nothing but the ledger in schema migrations'),
+    coalesce(E'; notes:\n' || v_notes, '');
+end
+$$;

@@ -1,0 +1,330 @@
+//! V001 by hand: the files run under `psql` as they are, more than once, after a failure, with few privileges.
+
+use crate::support::database::{v001, Database};
+use crate::support::postgres::Version;
+use crate::support::v001::{alone, assert_same, catalog, refusal, steps, Operator, Step};
+use tokio_postgres::Client;
+
+#[tokio::test]
+async fn each_file_runs_twice_with_and_without_a_transaction_and_the_undo_is_complete() {
+    for version in Version::ALL {
+        let cluster = alone(version).await;
+        for limited in [false, true] {
+            let database = Database::empty(&cluster).await;
+            let operator = match limited {
+                true => Operator::limited(&database).await,
+                false => Operator::superuser(&database),
+            };
+            let client = operator.client().await;
+            for arguments in [&["-1"][..], &[]] {
+                each_file_twice(
+                    &operator,
+                    &client,
+                    arguments,
+                    &format!("{version:?} {arguments:?}"),
+                )
+                .await;
+            }
+        }
+    }
+}
+
+async fn each_file_twice(operator: &Operator<'_>, client: &Client, arguments: &[&str], label: &str) {
+    let label = format!("{label} as {}", operator.user);
+    let before = catalog(client).await;
+    let made = notice(&operator.must("create", arguments).stderr);
+    assert!(made.contains("V001 is applied, made: "), "{label}: {made}");
+    assert!(made.contains("next: run V001__verify"), "{label}: {made}");
+    let after = catalog(client).await;
+    let again = notice(&operator.must("create", arguments).stderr);
+    assert!(again.contains("nothing was made"), "{label}: {again}");
+    assert_same(
+        &catalog(&client).await,
+        &after,
+        &format!("{label}: a second create changed something"),
+    );
+    for _ in 0..2 {
+        let said = operator.must("verify", arguments);
+        assert_eq!(
+            (said.stdout + &said.stderr).as_str(),
+            "",
+            "{label}: verify is not silent"
+        );
+    }
+    let gone = notice(&operator.must("rollback", arguments).stderr);
+    assert!(gone.contains("V001 is rolled back"), "{label}: {gone}");
+    assert_same(
+        &catalog(&client).await,
+        &before,
+        &format!("{label}: the undo is not complete"),
+    );
+    let again = notice(&operator.must("rollback", arguments).stderr);
+    assert!(again.contains("dropped: nothing"), "{label}: {again}");
+    assert_same(
+        &catalog(&client).await,
+        &before,
+        &format!("{label}: a second rollback changed something"),
+    );
+}
+
+/// The notice at the end.
+fn notice(stderr: &str) -> String {
+    let said = stderr.lines().filter(|line| line.contains("NOTICE"));
+    said.last().expect("a file ends with a notice").to_owned()
+}
+
+/// How the first, failing attempt is made; the repair is made by a session that has seen other failures before.
+#[derive(Clone, Copy)]
+enum By {
+    Psql,
+    /// Each step a transaction of its own, in the same session as the repair.
+    Steps,
+}
+
+#[tokio::test]
+async fn a_failure_after_any_step_is_repaired_by_create_and_by_rollback_under_psql() {
+    failures_are_repaired(Version::Default, By::Psql).await;
+}
+
+#[tokio::test]
+async fn a_failure_after_any_step_is_repaired_by_create_and_by_rollback_on_the_oldest() {
+    failures_are_repaired(Version::Oldest, By::Steps).await;
+}
+
+#[tokio::test]
+async fn a_failure_after_any_step_is_repaired_by_create_and_by_rollback_on_the_newest() {
+    failures_are_repaired(Version::Newest, By::Steps).await;
+}
+
+async fn failures_are_repaired(version: Version, by: By) {
+    let cluster = alone(version).await;
+    let database = Database::empty(&cluster).await;
+    let client = database.superuser().await;
+    client.batch_execute(TENANTS).await.unwrap();
+    let before = catalog(&client).await;
+    let (create, verify, rollback) = (v001("create"), v001("verify"), v001("rollback"));
+    for verb in ["create", "rollback"] {
+        let steps = steps(verb);
+        for done in 1..steps.len() {
+            let label = format!("{version:?}: {verb} failed after {}", steps[done - 1].name);
+            for repair in ["create", "rollback"] {
+                if verb == "rollback" {
+                    client.batch_execute(&create).await.unwrap();
+                }
+                fail(&client, &database, &steps[..done], by).await;
+                client.batch_execute(&v001(repair)).await.unwrap();
+                if repair == "create" {
+                    client.batch_execute(&verify).await.unwrap();
+                    client.batch_execute(&rollback).await.unwrap();
+                }
+                assert_same(
+                    &catalog(&client).await,
+                    &before,
+                    &format!("{label}, repaired by {repair}"),
+                );
+            }
+        }
+    }
+}
+
+async fn fail(client: &Client, database: &Database<'_>, steps: &[Step], by: By) {
+    match by {
+        By::Psql => {
+            let half: String = steps.iter().map(|step| step.sql.as_str()).collect();
+            let failed = Operator::superuser(database).psql(&format!("{half}\nselect 1 / 0;"), &[]);
+            assert!(failed.stderr.contains("division by zero"), "{}", failed.stderr);
+        }
+        By::Steps => {
+            for step in steps {
+                client.batch_execute(&step.sql).await.unwrap();
+            }
+        }
+    }
+}
+
+const TENANTS: &str = "create schema auth; create table auth.tenant_h (tenant_hk bytea primary key,
+    tenant_bk varchar(255), load_date timestamptz, record_source varchar(100))";
+
+#[tokio::test]
+async fn the_steps_are_sent_one_by_one_inside_one_transaction_and_leave_the_session_as_it_was() {
+    const SESSION: &str = "select string_agg(name || '=' || setting, ' ' order by name) from pg_settings
+        where name in ('search_path', 'statement_timeout', 'lock_timeout', 'default_transaction_read_only')";
+    for version in Version::ALL {
+        let cluster = alone(version).await;
+        let database = Database::empty(&cluster).await;
+        let client = database.superuser().await;
+        client
+            .batch_execute("set search_path = public, pg_catalog; set statement_timeout = '40s'")
+            .await
+            .unwrap();
+        let before: String = client.query_one(SESSION, &[]).await.unwrap().get(0);
+        let empty = catalog(&client).await;
+        for end in ["rollback", "commit"] {
+            client.batch_execute("begin").await.unwrap();
+            for verb in ["create", "verify", "rollback", "create", "verify"] {
+                for step in steps(verb) {
+                    let done = client.batch_execute(&step.sql).await;
+                    done.unwrap_or_else(|error| panic!("{version:?}: {verb} {}: {error:?}", step.name));
+                }
+            }
+            client.batch_execute(end).await.unwrap();
+            let after: String = client.query_one(SESSION, &[]).await.unwrap().get(0);
+            assert_eq!(after, before, "{version:?} after {end}");
+            assert_eq!(
+                catalog(&client).await == empty,
+                end == "rollback",
+                "{version:?} after {end}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_steps_together_are_the_file() {
+    for verb in ["create", "verify", "rollback"] {
+        let (file, steps) = (v001(verb), steps(verb));
+        let (header, _) = file.split_once("\n-- step: ").unwrap();
+        assert!(
+            header
+                .lines()
+                .all(|line| line.is_empty() || line.starts_with("--")),
+            "{verb}: SQL before its first step"
+        );
+        let bytes: usize = steps
+            .iter()
+            .map(|step| "\n-- step: \n".len() + step.name.len() + step.sql.len())
+            .sum();
+        assert_eq!(header.len() + bytes, file.len(), "{verb}");
+        let mut names: Vec<_> = steps.iter().map(|step| step.name.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), steps.len(), "{verb}: two steps of one name");
+    }
+}
+
+#[tokio::test]
+async fn what_needs_adoption_is_refused_by_name_and_not_touched_even_if_psql_goes_on_after_errors() {
+    let cases = [
+        (
+            "create schema raw; create table raw.site_tracking_events_r (raw_event_id serial primary key,
+               tenant_hk bytea, raw_payload jsonb)",
+            "raw.site_tracking_events_r.raw_event_id is integer not null, not bigint not null",
+        ),
+        (
+            "create schema raw; create function raw.ingest_tracking_event(bytea, bytea, inet, text, jsonb)
+               returns integer language sql as 'select 1'",
+            "raw.ingest_tracking_event(bytea, bytea, inet, text, jsonb) returning integer is another function",
+        ),
+        ("create schema raw; create view raw.site_tracking_keys_r as select 1 as one", "raw.site_tracking_keys_r is no table"),
+    ];
+    for version in Version::ALL {
+        let cluster = alone(version).await;
+        for (predecessor, difference) in cases {
+            let database = Database::empty(&cluster).await;
+            let client = database.superuser().await;
+            client.batch_execute(predecessor).await.unwrap();
+            let before = catalog(&client).await;
+            for arguments in [&["-1"][..], &[], &["-v", "ON_ERROR_STOP=0"]] {
+                let said = Operator::superuser(&database).file("create", arguments);
+                assert!(
+                    said.stderr.contains(difference),
+                    "{version:?} {arguments:?}: {}",
+                    said.stderr
+                );
+                assert!(
+                    said.stderr.contains("deploy it with migrate"),
+                    "{version:?}: {}",
+                    said.stderr
+                );
+                assert_same(
+                    &catalog(&client).await,
+                    &before,
+                    &format!("{version:?} {arguments:?}"),
+                );
+            }
+            let (code, ..) = refusal(client.batch_execute(&v001("create")).await);
+            assert_eq!(code, "TR010");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_missing_permission_is_named_with_the_grant_to_run() {
+    let cases: [(&str, &str, &str); 5] = [
+        (
+            "",
+            "revoke create on database {db} from {user}",
+            "grant create on database {db} to {user}",
+        ),
+        (
+            "create schema raw",
+            "",
+            "grant usage, create on schema raw to {user}",
+        ),
+        (
+            "create schema migrations",
+            "",
+            "grant usage, create on schema migrations to {user}",
+        ),
+        (
+            TENANTS,
+            "",
+            "grant references (tenant_hk) on auth.tenant_h to {user}",
+        ),
+        (
+            "create schema raw; create table raw.site_tracking_keys_r ()",
+            "grant usage, create on schema raw to {user}",
+            "grant postgres to {user}",
+        ),
+    ];
+    for version in Version::ALL {
+        let cluster = alone(version).await;
+        for (there, taken, remedy) in cases {
+            let database = Database::empty(&cluster).await;
+            let operator = Operator::limited(&database).await;
+            let fill = |text: &str| {
+                text.replace("{db}", &database.name)
+                    .replace("{user}", &operator.user)
+            };
+            database
+                .superuser()
+                .await
+                .batch_execute(&fill(&format!("{there};{taken}")))
+                .await
+                .unwrap();
+            let (code, message, hint) = refusal(operator.client().await.batch_execute(&v001("create")).await);
+            assert_eq!(code, "TR013", "{version:?} {there}: {message}");
+            assert!(
+                hint.contains(&fill(remedy)),
+                "{version:?} {there}: hint is {hint:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_be_made_is_asked_for_and_bound_when_it_is_there() {
+    let cluster = alone(Version::Default).await;
+    let database = Database::empty(&cluster).await;
+    let operator = Operator::limited(&database).await;
+    let said = operator.must("create", &["-1"]).stderr;
+    for role in ["tracking_ingest_role", "tracking_processor_role"] {
+        assert!(
+            said.contains(&format!("run \"create role {role} nologin\"")),
+            "{said}"
+        );
+        database
+            .superuser()
+            .await
+            .batch_execute(&format!("create role {role} nologin"))
+            .await
+            .unwrap();
+    }
+    let said = operator.file("verify", &[]).stderr;
+    assert!(
+        said.contains("tracking_ingest_role lacks EXECUTE on function raw.ingest_tracking_beacon"),
+        "{said}"
+    );
+    operator.must("create", &["-1"]);
+    operator.must("verify", &[]);
+}
