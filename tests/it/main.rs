@@ -19,9 +19,6 @@ mod make_run;
 mod ingest_answers;
 mod ingest_senders;
 mod ingest_events;
-<<<<<<< HEAD
-mod http_api;
-=======
 mod v001_by_hand;
 mod ingest_connection;
 mod ingest_start;
@@ -45,4 +42,5 @@ mod v001_optional;
 mod v001_privileges;
 mod v001_rollback;
 mod v001_verify;
->>>>>>> main
+mod http_api;
+mod browser;
