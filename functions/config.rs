@@ -8,6 +8,10 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 
+mod edge;
+
+pub use edge::{Edge, Explain, IpMode};
+
 /// Which of the two binaries a variable belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Function {
@@ -93,30 +97,48 @@ pub const VARIABLES: &[Variable] = &[
         Some("rds"),
         "who may vouch for the server: rds, system, or the path of a PEM file",
     ),
+    row(
+        "IP_MODE",
+        INGEST,
+        Some("full"),
+        "how much of a visitor's address is stored: full, truncated (/24 of IPv4, /48 of IPv6) or none",
+    ),
+    row(
+        "TRUSTED_PROXIES",
+        INGEST,
+        Some("0"),
+        "which entry of X-Forwarded-For, counted from the right, is the visitor's; 0: the gateway's own word is taken",
+    ),
+    row(
+        "EXPLAIN",
+        INGEST,
+        Some("off"),
+        "on: X-Ingest-Explain: 1 is answered with each decision and stores nothing; off in production",
+    ),
     row("LOG_LEVEL", BOTH, Some("info"), "info or debug"),
     row(
         "AWS_REGION",
         BOTH,
         None,
-        "set by Lambda; needed where DB_AUTH is iam, and picks the roots where DB_CA is rds",
+        "region of the database; set by Lambda, needed where DB_AUTH is iam, and picks the roots where DB_CA is rds",
     ),
     row(
         "AWS_ACCESS_KEY_ID",
         BOTH,
         None,
-        "set by Lambda; needed where DB_AUTH is iam",
+        "access key id; set by Lambda, needed where DB_AUTH is iam",
     ),
     row(
         "AWS_SECRET_ACCESS_KEY",
         BOTH,
         None,
-        "set by Lambda; needed where DB_AUTH is iam",
+        "secret access key; set by Lambda, needed where DB_AUTH is iam",
     ),
     row(
         "AWS_SESSION_TOKEN",
         BOTH,
         Some(""),
-        "set by Lambda; part of the signature where DB_AUTH is iam",
+        "session token; set by Lambda, part of the signature where DB_AUTH is iam",
     ),
 ];
 

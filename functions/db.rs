@@ -60,6 +60,14 @@ impl Database {
     pub async fn client(&self) -> Result<Arc<Client>, ConnectError> {
         // A thawed process first lets the connection's own task see that the server hung up.
         tokio::task::yield_now().await;
+        self.client_now().await
+    }
+
+    /// The same, for who has just let the connection's own task run: it waits for nothing while all is well.
+    ///
+    /// # Errors
+    /// As [`Database::client`].
+    pub async fn client_now(&self) -> Result<Arc<Client>, ConnectError> {
         let mut kept = self.kept.lock().await;
         if let Some(alive) = kept.take() {
             if alive.is_usable().await {
@@ -194,12 +202,16 @@ impl fmt::Display for ConnectError {
                 CONNECT_TIMEOUT.as_secs()
             ),
             Self::Unreachable(why) => write!(f, "{why}: {}", remedy(why)),
-            Self::Authority(why) => write!(f, "the certificates of DB_CA cannot be used: {why}"),
+            Self::Authority(why) => write!(
+                f,
+                "the certificates of DB_CA cannot be used: {why}: set it to rds, system or a PEM file"
+            ),
             Self::Refused { sqlstate, message } => {
                 write!(
                     f,
-                    "the database refused the connection: {} {message}",
-                    sqlstate.code()
+                    "the database refused the connection: {} {message}: {}",
+                    sqlstate.code(),
+                    remedy_of(sqlstate)
                 )
             }
         }
@@ -207,6 +219,17 @@ impl fmt::Display for ConnectError {
 }
 
 impl std::error::Error for ConnectError {}
+
+fn remedy_of(sqlstate: &SqlState) -> &'static str {
+    match sqlstate.code() {
+        "28P01" | "28000" => "check the login, its password or its right to sign in by IAM, and DB_AUTH",
+        "3D000" => "check DB_NAME",
+        "42501" => "grant connect on the database to the login",
+        "53300" => "all connections are taken; raise the limit or lower the function's concurrency",
+        "57P03" => "the server is starting or stopping; wait",
+        _ => "see the server's log",
+    }
+}
 
 /// OpenSSL says what is wrong only in text; the text picks the advice and never the behaviour.
 fn remedy(why: &str) -> &'static str {

@@ -352,7 +352,7 @@ begin
 end
 $$;
 
--- Comments wait for nobody who reads or writes; the runner bounds every wait, by hand the operator does.
+-- Time-outs belong to who runs this: migrate sets them, and a file must not change an operator's session.
 -- squawk-ignore require-lock-timeout, require-statement-timeout
 comment on table raw.site_tracking_events_r is
   'One row per website tracking event, as received; PENDING until a processor has marked it.';

@@ -1,2 +1,41 @@
-//! Cold start of `ingest`.
-fn main() {}
+//! Cold start of `ingest`: reads the environment, connects ahead, asks for the first request.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use lambda_runtime::{service_fn, Error, LambdaEvent, Runtime};
+use serde_json::value::RawValue;
+use site_tracking::config::{Ca, Environment, Function, Invalid};
+use site_tracking::ingest::{self, Ingest};
+use site_tracking::log::Log;
+
+fn main() -> ExitCode {
+    match configured(&Environment::of_process()) {
+        Ok(ingest) => run(Arc::new(ingest)),
+        Err(invalid) => ingest::could_not_start(&invalid),
+    }
+}
+
+fn configured(environment: &Environment) -> Result<Ingest, Invalid> {
+    let log = Log::new(environment.log_level()?);
+    let database = environment.database(Function::Ingest)?;
+    let edge = environment.edge()?;
+    if database.ca != Ca::System {
+        site_tracking::db::skip_system_roots();
+    }
+    Ok(Ingest::new(database, edge, log))
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn run(ingest: Arc<Ingest>) -> ExitCode {
+    let ahead = ingest.clone();
+    tokio::spawn(async move { ahead.connect_ahead().await });
+    let handler = service_fn(move |event: LambdaEvent<Box<RawValue>>| {
+        let ingest = ingest.clone();
+        async move { Ok::<_, Error>(ingest.handle(&event.payload, &event.context.request_id).await) }
+    });
+    match Runtime::new(handler).run_concurrent().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}

@@ -9,11 +9,38 @@
 
 mod support;
 
+/// The real binary.
+const INGEST: &str = env!("CARGO_BIN_EXE_ingest");
+
 mod support_works;
-mod v001_beacon;
+mod house_rules;
+mod template;
+mod make_run;
+mod ingest_answers;
+mod ingest_senders;
+mod ingest_events;
 mod v001_by_hand;
+mod ingest_connection;
+mod ingest_start;
+mod ingest_watch;
+mod edge_gateways;
+mod corpus;
+mod edge_addresses;
+mod edge_answers;
+mod edge_explain;
+mod edge_limits;
+mod edge_bombs;
+mod migrate_stack;
+mod migrate_deploy;
+mod v001_beacon;
+mod v001_table;
+mod migrate_bad_luck;
+mod migrate_answer;
+mod migrate_actions;
+mod migrate_at_once;
 mod v001_optional;
 mod v001_privileges;
 mod v001_rollback;
-mod v001_table;
 mod v001_verify;
+mod http_api;
+mod browser;

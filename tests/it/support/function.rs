@@ -7,6 +7,7 @@ use std::time::Duration;
 use hyper::body::Bytes;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 
 use super::runtime_api::{Outcome, RuntimeApi};
 use super::wait;
@@ -25,6 +26,7 @@ pub struct Function {
     pub api: RuntimeApi,
     child: Child,
     output: Arc<Mutex<String>>,
+    listeners: Vec<JoinHandle<()>>,
 }
 
 impl Function {
@@ -51,9 +53,16 @@ impl Function {
             .kill_on_drop(true);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{path}: {error}"));
         let output = Arc::new(Mutex::new(String::new()));
-        tokio::spawn(listen(child.stdout.take().unwrap(), output.clone()));
-        tokio::spawn(listen(child.stderr.take().unwrap(), output.clone()));
-        Self { api, child, output }
+        let listeners = vec![
+            tokio::spawn(listen(child.stdout.take().unwrap(), output.clone())),
+            tokio::spawn(listen(child.stderr.take().unwrap(), output.clone())),
+        ];
+        Self {
+            api,
+            child,
+            output,
+            listeners,
+        }
     }
 
     /// One event, its answer.
@@ -104,6 +113,15 @@ impl Function {
 
     pub fn pid(&self) -> u32 {
         self.child.id().expect("the function ended")
+    }
+
+    /// Ends it and gives everything that it ever wrote.
+    pub async fn stop(mut self) -> String {
+        let _ = self.child.kill().await;
+        for listener in std::mem::take(&mut self.listeners) {
+            listener.await.unwrap();
+        }
+        self.output()
     }
 
     /// Waits for its end; its exit code (`None`: a signal).

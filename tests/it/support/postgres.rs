@@ -7,7 +7,7 @@
 use std::fs;
 use std::io::Write;
 use std::net::TcpListener;
-use std::os::unix::fs::{chown, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,7 +15,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use super::authority::Authority;
-use super::{tools, wait};
+use super::{account, tools, wait};
 
 pub const SUPERUSER: &str = "postgres";
 pub const SUPERUSER_PASSWORD: &str = "throwaway-superuser-password";
@@ -66,6 +66,7 @@ impl Cluster {
 
     /// A server with lines of one's own at the end of `postgresql.conf`.
     pub fn start(bin: &Path, settings: &[&str]) -> Self {
+        let bin = &within_reach(bin);
         let port = free_port();
         let dir = fresh_directory();
         let data = dir.join("data");
@@ -79,9 +80,7 @@ impl Cluster {
         let conf = configuration(port, settings);
         let own = fs::read_to_string(data.join("postgresql.conf")).unwrap() + &conf;
         fs::write(data.join("postgresql.conf"), own).unwrap();
-        if let Some(account) = account() {
-            give(&dir, account);
-        }
+        account::give(&dir);
         let cluster = Self {
             port,
             keeper: Mutex::new(keeper(bin, &dir)),
@@ -183,7 +182,7 @@ fn keeper(bin: &Path, dir: &Path) -> Child {
         kill -QUIT "$pid" 2>/dev/null; wait "$pid"; rm -rf "$2""#;
     let mut command = Command::new("sh");
     command.arg("-c").arg(SCRIPT).arg("keeper").arg(bin).arg(dir);
-    as_account(&mut command).process_group(0).current_dir("/");
+    account::run_as(&mut command).process_group(0).current_dir("/");
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
@@ -203,20 +202,37 @@ fn copy_of_initdb(bin: &Path, data: &Path) {
         made.push((bin.to_owned(), dir, Some(sweeper)));
     }
     let (_, template, _) = made.iter().find(|(of, _, _)| of == bin).unwrap();
-    let copied = Command::new("cp")
-        .arg("-a")
-        .arg(template.join("data"))
-        .arg(data)
-        .status()
-        .unwrap();
-    assert!(copied.success(), "cp failed");
+    copy(&template.join("data"), data);
+}
+
+/// The server's programs where the account that runs them can read them: a copy, once in a process, if it cannot
+/// where they are (below the home of root, say).
+fn within_reach(bin: &Path) -> PathBuf {
+    static COPIES: Mutex<Vec<(PathBuf, PathBuf, Child)>> = Mutex::new(Vec::new());
+    let program = bin.join("postgres");
+    if !program.exists() || account::can_run(&program) {
+        return bin.to_owned();
+    }
+    let mut copies = COPIES.lock().unwrap();
+    if !copies.iter().any(|(of, _, _)| of == bin) {
+        let dir = fresh_directory();
+        let installation = bin.parent().expect("bin lies in the installation's folder");
+        copy(installation, &dir.join("installation"));
+        account::give(&dir);
+        let sweeper = sweeper(&dir);
+        copies.push((bin.to_owned(), dir.join("installation/bin"), sweeper));
+    }
+    copies.iter().find(|(of, _, _)| of == bin).unwrap().1.clone()
+}
+
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(copied.success(), "cp {} failed", from.display());
 }
 
 fn initdb(bin: &Path, dir: &Path) {
     fs::write(dir.join("password"), SUPERUSER_PASSWORD).unwrap();
-    if let Some(account) = account() {
-        give(dir, account);
-    }
+    account::give(dir);
     let mut command = Command::new(bin.join("initdb"));
     command.args([
         "-U",
@@ -235,7 +251,7 @@ fn initdb(bin: &Path, dir: &Path) {
         .arg(dir.join("password"))
         .env("LC_ALL", "C")
         .current_dir("/");
-    let output = as_account(&mut command).output();
+    let output = account::run_as(&mut command).output();
     let output = output.unwrap_or_else(|error| panic!("{}/initdb: {error}; run `make tools`", bin.display()));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}/initdb failed: {said}", bin.display());
@@ -262,41 +278,4 @@ fn fresh_directory() -> PathBuf {
     let dir = std::env::temp_dir().join(name);
     fs::create_dir(&dir).unwrap();
     dir
-}
-
-/// User and group id of the account that PostgreSQL runs as, where this process is root's.
-fn account() -> Option<(u32, u32)> {
-    use std::os::unix::fs::MetadataExt;
-    if fs::metadata("/proc/self").unwrap().uid() != 0 {
-        return None;
-    }
-    let accounts = fs::read_to_string("/etc/passwd").unwrap();
-    let find = |wanted: &str| {
-        let fields: Vec<&str> = accounts
-            .lines()
-            .map(|l| l.split(':').collect())
-            .find(|f: &Vec<_>| f[0] == wanted)?;
-        Some((fields[2].parse().ok()?, fields[3].parse().ok()?))
-    };
-    Some(
-        find("postgres")
-            .or_else(|| find("nobody"))
-            .expect("PostgreSQL refuses root: an account postgres or nobody"),
-    )
-}
-
-fn as_account(command: &mut Command) -> &mut Command {
-    match account() {
-        Some((user, group)) => command.uid(user).gid(group),
-        None => command,
-    }
-}
-
-fn give(path: &Path, (user, group): (u32, u32)) {
-    chown(path, Some(user), Some(group)).unwrap();
-    if path.is_dir() {
-        for entry in fs::read_dir(path).unwrap() {
-            give(&entry.unwrap().path(), (user, group));
-        }
-    }
 }

@@ -1,11 +1,12 @@
-//! Stands between a function and PostgreSQL: passes bytes on, cuts, resets, and (in clear text) counts messages.
+//! Stands between a function and PostgreSQL: passes bytes on, cuts, resets, and (in clear text) counts messages and
+//! holds back what comes after a number of them.
 
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, Notify};
 
 /// Length (8, big-endian) and code of an SSLRequest ("Message Formats", PostgreSQL documentation).
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
@@ -14,6 +15,17 @@ pub struct Proxy {
     pub port: u16,
     cut: broadcast::Sender<()>,
     seen: Arc<Mutex<Vec<u8>>>,
+    stall: Arc<Stall>,
+}
+
+/// What the messages that were seen are kept in, and when they are held back.
+type Watch = (Arc<Mutex<Vec<u8>>>, Arc<Stall>);
+
+/// After how many messages the next one is held back.
+#[derive(Default)]
+struct Stall {
+    after: Mutex<Option<usize>>,
+    reached: Notify,
 }
 
 impl Proxy {
@@ -32,15 +44,17 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let (cut, _) = broadcast::channel(1);
         let seen = Arc::new(Mutex::new(Vec::new()));
+        let stall = Arc::new(Stall::default());
         let proxy = Self {
             port,
             cut: cut.clone(),
             seen: seen.clone(),
+            stall: stall.clone(),
         };
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let (cut, seen) = (cut.subscribe(), reads.then(|| seen.clone()));
-                tokio::spawn(serve(client, to_port, seen, cut));
+                let seen = reads.then(|| (seen.clone(), stall.clone()));
+                tokio::spawn(serve(client, to_port, seen, cut.subscribe()));
             }
         });
         proxy
@@ -51,6 +65,16 @@ impl Proxy {
         let _ = self.cut.send(());
     }
 
+    /// Holds back, once, what a client sends after so many messages.
+    pub fn stall_after(&self, messages: usize) {
+        *self.stall.after.lock().unwrap() = Some(messages);
+    }
+
+    /// Waits until something is held back.
+    pub async fn stalled(&self) {
+        self.stall.reached.notified().await;
+    }
+
     /// Types of the messages that clients sent since the last call, in order: `P` parse, `B` bind, `D` describe,
     /// `E` execute, `S` sync, `Q` simple query. Each `S` or `Q` is a round trip.
     pub fn messages(&self) -> String {
@@ -58,12 +82,7 @@ impl Proxy {
     }
 }
 
-async fn serve(
-    mut client: TcpStream,
-    to_port: u16,
-    seen: Option<Arc<Mutex<Vec<u8>>>>,
-    mut cut: broadcast::Receiver<()>,
-) {
+async fn serve(mut client: TcpStream, to_port: u16, seen: Option<Watch>, mut cut: broadcast::Receiver<()>) {
     client.set_nodelay(true).unwrap();
     client.set_zero_linger().unwrap();
     if seen.is_some() {
@@ -91,6 +110,10 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut messages: Opt
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
         if let Some(messages) = &mut messages {
             messages.read(&buffer[..read]);
+            if messages.is_to_stall() {
+                messages.stall.reached.notify_one();
+                std::future::pending::<()>().await;
+            }
         }
         if to.write_all(&buffer[..read]).await.is_err() {
             return;
@@ -102,17 +125,28 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut messages: Opt
 /// the start-up, has no type.
 struct Messages {
     seen: Arc<Mutex<Vec<u8>>>,
+    stall: Arc<Stall>,
     rest: Vec<u8>,
     started: bool,
 }
 
 impl Messages {
-    fn new(seen: Arc<Mutex<Vec<u8>>>) -> Self {
+    fn new((seen, stall): Watch) -> Self {
         Self {
             seen,
+            stall,
             rest: Vec::new(),
             started: false,
         }
+    }
+
+    fn is_to_stall(&self) -> bool {
+        let mut after = self.stall.after.lock().unwrap();
+        let reached = after.is_some_and(|after| self.seen.lock().unwrap().len() > after);
+        if reached {
+            *after = None;
+        }
+        reached
     }
 
     fn read(&mut self, bytes: &[u8]) {

@@ -9,8 +9,10 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio_native_tls::TlsAcceptor;
 
 /// How the endpoint behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,15 +52,27 @@ pub const SIGNATURE: &str = "canary-signature-of-the-response-url";
 
 impl ResponseUrl {
     pub async fn start() -> Self {
+        Self::listening("http", None).await
+    }
+
+    async fn listening(scheme: &str, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!(
-            "http://{}/answer?X-Amz-Signature={SIGNATURE}",
+            "{scheme}://{}/answer?X-Amz-Signature={SIGNATURE}",
             listener.local_addr().unwrap()
         );
         let mood = Arc::new(Mutex::new(Mood::Good));
         let (sender, puts) = mpsc::unbounded_channel();
-        tokio::spawn(accept(listener, mood.clone(), sender));
+        tokio::spawn(accept(listener, tls, mood.clone(), sender));
         Self { url, mood, puts }
+    }
+
+    /// The same behind TLS, as S3 has it.
+    pub async fn start_with_tls(identity: &super::authority::Identity) -> Self {
+        let identity =
+            native_tls::Identity::from_pkcs8(&identity.certificate_pem, &identity.key_pem).unwrap();
+        let acceptor = native_tls::TlsAcceptor::new(identity).unwrap();
+        Self::listening("https", Some(acceptor.into())).await
     }
 
     pub fn set(&self, mood: Mood) {
@@ -79,19 +93,41 @@ impl ResponseUrl {
     }
 }
 
-async fn accept(listener: TcpListener, mood: Arc<Mutex<Mood>>, puts: mpsc::UnboundedSender<Put>) {
+async fn accept(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    mood: Arc<Mutex<Mood>>,
+    puts: mpsc::UnboundedSender<Put>,
+) {
     while let Ok((stream, _)) = listener.accept().await {
         let now = *mood.lock().unwrap();
         if now == Mood::Reset {
             stream.set_zero_linger().unwrap();
             continue;
         }
-        let puts = puts.clone();
-        let service = service_fn(move |request| take(now, puts.clone(), request));
-        tokio::spawn(
-            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
-        );
+        let (tls, puts) = (tls.clone(), puts.clone());
+        tokio::spawn(async move {
+            match tls {
+                None => serve(stream, now, puts).await,
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        serve(stream, now, puts).await;
+                    }
+                }
+            }
+        });
     }
+}
+
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    mood: Mood,
+    puts: mpsc::UnboundedSender<Put>,
+) {
+    let service = service_fn(move |request| take(mood, puts.clone(), request));
+    let _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 async fn take(

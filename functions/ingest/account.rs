@@ -1,0 +1,194 @@
+//! What one request did, as one line of the log.
+//!
+//! Tags, counts, sizes, times and ids go in; keys, addresses, user agents, origins and payloads do not.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::beacon::{self, Beacon, Coding};
+use super::failure::{Failure, Fault, Flaw, Refusal};
+use super::landing::Effort;
+use super::Outcome;
+use crate::config::{Invalid, LogLevel};
+use crate::db::ConnectError;
+use crate::log::Log;
+
+/// The line as it is collected.
+pub struct Account<'a> {
+    request_id: &'a str,
+    cold_start: bool,
+    body_bytes: Option<usize>,
+    coding: Option<&'static str>,
+    step: Option<&'static str>,
+    events: Option<usize>,
+    notes: Vec<&'static str>,
+    /// What the database took.
+    pub effort: Effort,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    request_id: &'a str,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tag: Option<&'static str>,
+    status: u16,
+    cold_start: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_bytes: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coding: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<String>,
+    stored: usize,
+    quarantined: usize,
+    duplicate: usize,
+    refused: usize,
+    calls: u32,
+    database_ms: f64,
+    duration_ms: f64,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    notes: &'a [&'static str],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit_sqlstate: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sqlstate: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Step<'a> {
+    step: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sqlstate: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl<'a> Account<'a> {
+    /// An empty one.
+    pub fn new(request_id: &'a str, cold_start: bool) -> Self {
+        Self {
+            request_id,
+            cold_start,
+            body_bytes: None,
+            coding: None,
+            step: None,
+            events: None,
+            notes: Vec::new(),
+            effort: Effort::default(),
+        }
+    }
+
+    /// A body was read.
+    pub fn read(&mut self, body_bytes: usize, coding: Option<Coding>) {
+        self.body_bytes = Some(body_bytes);
+        self.coding = coding.map(Coding::tag);
+    }
+
+    /// A step of the ladder took it.
+    pub fn decoded(&mut self, step: beacon::Step) {
+        self.step = Some(step.tag());
+    }
+
+    /// Its events were found.
+    pub fn understood(&mut self, beacon: &Beacon<'_>) {
+        self.events = Some(beacon.events.len() + beacon.refused.len());
+        self.notes.extend_from_slice(&beacon.notes);
+    }
+
+    /// Writes the line.
+    pub fn close(mut self, log: &Log, outcome: &Result<Outcome, Failure>, status: u16, duration: Duration) {
+        self.notes.append(&mut self.effort.detours);
+        let (name, tag) = named(outcome);
+        let mut line = Line {
+            request_id: self.request_id,
+            outcome: name,
+            tag,
+            status,
+            cold_start: self.cold_start,
+            body_bytes: self.body_bytes,
+            coding: self.coding,
+            step: self.step,
+            events: self.events,
+            receipt: None,
+            stored: 0,
+            quarantined: 0,
+            duplicate: 0,
+            refused: 0,
+            calls: self.effort.calls,
+            database_ms: milliseconds(self.effort.database),
+            duration_ms: milliseconds(duration),
+            notes: &self.notes,
+            audit_sqlstate: self.effort.audit_error.as_deref(),
+            sqlstate: None,
+            error: None,
+        };
+        match outcome {
+            Ok(Outcome::Landed { receipt, landed } | Outcome::Undecodable { receipt, landed, .. }) => {
+                line.receipt = Some(receipt.to_string());
+                line.stored = landed.stored;
+                line.quarantined = landed.quarantined.len();
+                line.duplicate = landed.duplicates.len();
+                line.refused = landed.refused.len();
+            }
+            Err(Failure::Refused(Refusal::NoneStorable(refused))) => line.refused = refused.len(),
+            Err(Failure::Fault(fault)) => {
+                line.sqlstate = fault.sqlstate();
+                line.error = Some(fault.to_string());
+                return log.fault(&line);
+            }
+            _ => {}
+        }
+        log.outcome(&line);
+    }
+}
+
+fn named(outcome: &Result<Outcome, Failure>) -> (&'static str, Option<&'static str>) {
+    match outcome {
+        Ok(Outcome::Preflight) => ("preflight", None),
+        Ok(Outcome::Alive) => ("alive", None),
+        Ok(Outcome::Ready) => ("ready", None),
+        Ok(Outcome::Look) => ("look", None),
+        Ok(Outcome::Explained(_)) => ("explained", None),
+        Ok(Outcome::Landed { .. }) => ("landed", None),
+        Ok(Outcome::Undecodable { .. }) => ("quarantined", Some(Flaw::Undecodable.tag())),
+        Err(Failure::Refused(refusal)) => ("refused", Some(refusal.tag())),
+        Err(Failure::Fault(fault)) => ("fault", Some(fault.tag())),
+    }
+}
+
+/// A variable that cannot be understood ends the start; its name, the fault and the remedy are all that is said.
+pub fn could_not_start(invalid: &Invalid) -> ExitCode {
+    Log::new(LogLevel::Info).fault(&Step {
+        step: "start",
+        sqlstate: None,
+        error: Some(invalid.to_string()),
+    });
+    ExitCode::FAILURE
+}
+
+/// The connection that was made before the first request, or was not.
+pub fn connected_ahead(log: &Log, error: Option<ConnectError>) {
+    let fault = error.map(Fault::Connect);
+    let step = Step {
+        step: "connect_ahead",
+        sqlstate: fault.as_ref().and_then(Fault::sqlstate),
+        error: fault.as_ref().map(Fault::to_string),
+    };
+    match fault {
+        Some(_) => log.fault(&step),
+        None => log.step(&step),
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}

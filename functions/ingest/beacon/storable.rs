@@ -1,0 +1,147 @@
+//! What PostgreSQL's `jsonb` refuses, or should not be given, found before it is sent; pure.
+//!
+//! In: one event's text, which is valid JSON. Out: the first flaw and the byte of the text at which it stands.
+//! PostgreSQL's own word for these is 22P05, 22P02, 22003 and 54001, without a position and for all events of a
+//! call at once.
+
+use super::super::failure::Flaw;
+
+/// Nesting that is taken; `jsonb` fails at some tens of thousands, many readers at 1,000.
+pub const DEPTH_MAX: usize = 512;
+
+/// Digits of a number that are taken: more than any type that a browser has.
+pub const NUMBER_MAX_DIGITS: usize = 1_000;
+
+/// Size of an exponent that is taken. `1e131071` is stored in 30 bytes and read as 131,072; a browser's largest
+/// number is 1.8e308.
+pub const EXPONENT_MAX: u32 = 1_000;
+
+/// The first reason why `text` cannot be stored, and where it stands.
+pub fn flaw(text: &str) -> Option<(Flaw, usize)> {
+    let bytes = text.as_bytes();
+    let mut depth = 0_usize;
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        at = match byte {
+            b'"' => match string_end(bytes, at + 1) {
+                Ok(end) => end,
+                Err(found) => return Some(found),
+            },
+            b'-' | b'0'..=b'9' => {
+                let end = number_end(bytes, at);
+                if !is_moderate(&bytes[at..end]) {
+                    return Some((Flaw::NumberRange, at));
+                }
+                end
+            }
+            b'[' | b'{' => {
+                depth += 1;
+                if depth > DEPTH_MAX {
+                    return Some((Flaw::TooDeep, at));
+                }
+                at + 1
+            }
+            b']' | b'}' => {
+                depth = depth.saturating_sub(1);
+                at + 1
+            }
+            _ => at + 1,
+        };
+    }
+    None
+}
+
+/// Whether `text` is an object without members.
+pub fn is_empty(text: &str) -> bool {
+    let inside = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    inside.is_some_and(|inside| inside.trim_ascii().is_empty())
+}
+
+/// The byte behind the closing quotation mark of the string whose text begins at `at`.
+fn string_end(bytes: &[u8], mut at: usize) -> Result<usize, (Flaw, usize)> {
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => return Ok(at + 1),
+            b'\\' => at = escape_end(bytes, at)?,
+            _ => at += 1,
+        }
+    }
+    Ok(at)
+}
+
+fn escape_end(bytes: &[u8], at: usize) -> Result<usize, (Flaw, usize)> {
+    match unit(bytes, at) {
+        None => Ok(at + 2),
+        Some(0) => Err((Flaw::Nul, at)),
+        Some(0xd800..=0xdbff) => match unit(bytes, at + 6) {
+            Some(0xdc00..=0xdfff) => Ok(at + 12),
+            _ => Err((Flaw::LoneSurrogate, at)),
+        },
+        Some(0xdc00..=0xdfff) => Err((Flaw::LoneSurrogate, at)),
+        Some(_) => Ok(at + 6),
+    }
+}
+
+/// The UTF-16 unit of the escape `\uXXXX` that stands at `at`.
+fn unit(bytes: &[u8], at: usize) -> Option<u16> {
+    let digits = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
+    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+fn number_end(bytes: &[u8], at: usize) -> usize {
+    let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
+    let length = bytes[at..].iter().position(|byte| !is_part(byte));
+    length.map_or(bytes.len(), |length| at + length)
+}
+
+fn is_moderate(number: &[u8]) -> bool {
+    let mut halves = number.splitn(2, |byte| matches!(byte, b'e' | b'E'));
+    let digits = halves.next().unwrap_or_default().len();
+    let exponent = halves.next().unwrap_or(b"0");
+    let exponent = exponent.iter().filter(|byte| byte.is_ascii_digit());
+    let exponent = exponent.fold(0_u32, |sum, digit| {
+        sum.saturating_mul(10).saturating_add(u32::from(digit - b'0'))
+    });
+    digits <= NUMBER_MAX_DIGITS && exponent <= EXPONENT_MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_thing_that_jsonb_refuses_is_found_where_it_stands() {
+        for (text, expected) in [
+            ("{}", None),
+            (r#"{"a":"x\u0000"}"#, Some((Flaw::Nul, 7))),
+            (r#"{"a\u0000":1}"#, Some((Flaw::Nul, 3))),
+            (r#"{"a":"\\u0000"}"#, None),
+            (r#"{"a":"\\\u0000"}"#, Some((Flaw::Nul, 8))),
+            (r#"{"a":"\ud83d\ude00"}"#, None),
+            (r#"{"a":"\ud83d"}"#, Some((Flaw::LoneSurrogate, 6))),
+            (r#"{"a":"\ud83d\u0041"}"#, Some((Flaw::LoneSurrogate, 6))),
+            (r#"{"a":"\ud83d\\ude00"}"#, Some((Flaw::LoneSurrogate, 6))),
+            (r#"{"a":"\ude00"}"#, Some((Flaw::LoneSurrogate, 6))),
+            (r#"{"a":"\uD83D\uDE00"}"#, None),
+            (r#"{"a":1e1000}"#, None),
+            (r#"{"a":1E+1001}"#, Some((Flaw::NumberRange, 5))),
+            (r#"{"a":[-1e-1001]}"#, Some((Flaw::NumberRange, 6))),
+            (r#"{"a":1e99999999999999999999}"#, Some((Flaw::NumberRange, 5))),
+            (r#"{"a":1e0000000000000000000001}"#, None),
+            (r#"{"a":"1e1001"}"#, None),
+            (r#"{"a\"":"{[\n"}"#, None),
+        ] {
+            assert_eq!(flaw(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn limits_hold_at_their_edge() {
+        let digits = |n: usize| format!("[{}]", "1".repeat(n));
+        assert_eq!(flaw(&digits(NUMBER_MAX_DIGITS)), None);
+        assert_eq!(flaw(&digits(NUMBER_MAX_DIGITS + 1)), Some((Flaw::NumberRange, 1)));
+        let nested = |n: usize| "[".repeat(n) + &"]".repeat(n);
+        assert_eq!(flaw(&nested(DEPTH_MAX)), None);
+        assert_eq!(flaw(&nested(DEPTH_MAX + 1)), Some((Flaw::TooDeep, DEPTH_MAX)));
+    }
+}

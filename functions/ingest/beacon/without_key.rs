@@ -1,0 +1,140 @@
+//! A JSON text without the site key; pure.
+//!
+//! In: a valid JSON text. Out: the same text less each member whose value is the key; where the key is part of a
+//! longer string, an element of an array or a name, its random part is gone. Everything else stays to the byte.
+
+use std::borrow::Cow;
+
+use memchr::memmem;
+use serde_json::value::RawValue;
+
+use super::super::loose_json;
+use crate::site_key::{SiteKey, PREFIX};
+
+/// What stands in the place of the key where something has to.
+const SHORTENED: &str = "stk_...";
+
+/// `text` without `site_key`.
+pub fn without_key<'t>(text: &'t str, site_key: &SiteKey) -> Cow<'t, str> {
+    if memmem::find(text.as_bytes(), PREFIX.as_bytes()).is_none() || !text.contains(site_key.expose()) {
+        return Cow::Borrowed(text);
+    }
+    let mut writing = Writing {
+        out: String::with_capacity(text.len()),
+        member: None,
+        is_comma_skipped: false,
+    };
+    let mut rest = text;
+    while let Some(begin) = rest.find('"') {
+        writing.between(&rest[..begin]);
+        let end = begin + 1 + string_length(&rest.as_bytes()[begin + 1..]);
+        writing.string(&rest[begin..end], site_key);
+        rest = &rest[end..];
+    }
+    writing.between(rest);
+    Cow::Owned(writing.out)
+}
+
+struct Writing {
+    out: String,
+    /// Where the name of the member that is being written begins.
+    member: Option<usize>,
+    /// The member before a comma is gone, and nothing stands before it.
+    is_comma_skipped: bool,
+}
+
+impl Writing {
+    /// What is no string.
+    fn between(&mut self, mut text: &str) {
+        if std::mem::take(&mut self.is_comma_skipped) {
+            let after = text.trim_start();
+            text = after.strip_prefix(',').unwrap_or(after);
+        }
+        self.member = self.member.filter(|_| text.trim() == ":");
+        self.out.push_str(text);
+    }
+
+    fn string(&mut self, string: &str, site_key: &SiteKey) {
+        let holds_key = string.contains(site_key.expose());
+        match self.member.take() {
+            Some(begin) if holds_key && is_key(string, site_key) => self.drop_member(begin),
+            Some(_) => self.write(string, holds_key, site_key),
+            None => {
+                self.member = Some(self.out.len());
+                self.write(string, holds_key, site_key);
+            }
+        }
+    }
+
+    fn write(&mut self, string: &str, holds_key: bool, site_key: &SiteKey) {
+        match holds_key {
+            true => self.out.push_str(&string.replace(site_key.expose(), SHORTENED)),
+            false => self.out.push_str(string),
+        }
+    }
+
+    fn drop_member(&mut self, begin: usize) {
+        self.out.truncate(begin);
+        let kept = self.out.trim_end().len();
+        match self.out[..kept].strip_suffix(',') {
+            Some(before) => self.out.truncate(before.len()),
+            None => self.is_comma_skipped = true,
+        }
+    }
+}
+
+fn is_key(string: &str, site_key: &SiteKey) -> bool {
+    let text = serde_json::from_str::<&RawValue>(string)
+        .ok()
+        .and_then(loose_json::text);
+    text.is_some_and(|text| text.trim() == site_key.expose())
+}
+
+/// Bytes up to the quotation mark that ends a string, and itself.
+fn string_length(bytes: &[u8]) -> usize {
+    let mut from = 0;
+    while let Some(at) = memchr::memchr2(b'"', b'\\', &bytes[from..]) {
+        from += at + 1;
+        if bytes[from - 1] == b'"' {
+            return from;
+        }
+        from = (from + 1).min(bytes.len());
+    }
+    bytes.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "stk_AAAAAAAAAAAAAAAAAAAAAAAA21z7oP";
+
+    #[test]
+    fn the_key_is_gone_and_the_rest_stays() {
+        let key = SiteKey::parse(KEY).unwrap();
+        for (text, expected) in [
+            (r#"{"token":"K"}"#, "{}"),
+            (r#"{"token":"K","a":1}"#, r#"{"a":1}"#),
+            (r#"{"token" : " K " , "a":1.10 }"#, r#"{ "a":1.10 }"#),
+            (r#"{"a":1,"token":"K"}"#, r#"{"a":1}"#),
+            (r#"{"a":1 , "token":"K","b":2}"#, r#"{"a":1 ,"b":2}"#),
+            (r#"{"k":"K","token":"K"}"#, "{}"),
+            (r#"{"k":"K","token":"K","a":"x"}"#, r#"{"a":"x"}"#),
+            (r#"{"a":{"k":"K"},"b":[{"k":"K"},1]}"#, r#"{"a":{},"b":[{},1]}"#),
+            (r#"["K","a"]"#, r#"["stk_...","a"]"#),
+            (
+                r#"{"u":"https://x/?k=K\n\"","a":"\\"}"#,
+                r#"{"u":"https://x/?k=stk_...\n\"","a":"\\"}"#,
+            ),
+            (r#"{"K":1}"#, r#"{"stk_...":1}"#),
+            (r#"{"K":"K","a":1}"#, r#"{"a":1}"#),
+            (r#"{"a":"b","c":["d"],"e":"K"}"#, r#"{"a":"b","c":["d"]}"#),
+            (r#"{"a":"stk_other"}"#, r#"{"a":"stk_other"}"#),
+        ] {
+            let text = text.replace('K', KEY);
+            let left = without_key(&text, &key);
+            assert_eq!(left, expected, "{text}");
+            serde_json::from_str::<serde_json::Value>(&left).unwrap();
+        }
+    }
+}

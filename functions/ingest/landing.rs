@@ -1,0 +1,205 @@
+//! A beacon's events into the database, once each: the only folder that names the SQL function.
+//!
+//! In: caller, events, receipt, time. Out: what became of each event, after the commit. One round trip; more only
+//! when something went wrong: a lost connection is made again and the same call sent once more, a call that a
+//! single event makes fail is halved until that event stands alone, one that outlasts the statement time-out is
+//! sent without audit. Receipt and keys stay, so that no attempt can store anything twice.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant, SystemTime};
+
+use uuid::Uuid;
+
+use super::beacon::{Beacon, Event};
+use super::caller::Caller;
+use super::failure::{Failure, Fault, Flaw, Refusal, RefusedEvent};
+use crate::db::Database;
+
+mod call;
+mod course;
+mod decision;
+mod verdict;
+
+pub use verdict::verdict;
+
+use call::{Answer, Audit};
+use course::{Called, Course};
+
+/// One call, on the wire and back. Above the three seconds of `statement_timeout` that the login has, so that the
+/// server gives up first and says so.
+const CALL_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// All calls and connections of one beacon: below the function's own ten seconds with a reserve for the answer.
+const LANDING_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// A beacon that is ready to be stored.
+pub struct Landing<'a> {
+    /// Who sent it.
+    pub caller: &'a Caller,
+    /// Its events.
+    pub beacon: &'a Beacon<'a>,
+    /// UUIDv7 in `batch_id` of its rows.
+    pub receipt: Uuid,
+    /// When the gateway received it.
+    pub received: SystemTime,
+}
+
+/// What became of a beacon's events, all of it committed.
+#[derive(Debug, Default)]
+pub struct Landed {
+    /// Events that this beacon stored as they are.
+    pub stored: usize,
+    /// Events that this beacon stored as quarantined, and why, in the order of their indexes.
+    pub quarantined: Vec<RefusedEvent>,
+    /// Events that were there already.
+    pub duplicates: Vec<Duplicate>,
+    /// Events that were left out, in the order of their indexes.
+    pub refused: Vec<RefusedEvent>,
+}
+
+/// An event that was there already.
+#[derive(Debug)]
+pub struct Duplicate {
+    /// Its place in the beacon, from 0.
+    pub index: usize,
+    /// The receipt under which it is stored; absent where a direct caller gave none.
+    pub first_receipt: Option<String>,
+}
+
+/// What it took.
+#[derive(Debug, Default)]
+pub struct Effort {
+    /// Calls that were sent.
+    pub calls: u32,
+    /// Time spent on connections and calls.
+    pub database: Duration,
+    /// Tags of what was done beside the straight path.
+    pub detours: Vec<&'static str>,
+    /// SQLSTATE with which the audit of events failed that are stored all the same.
+    pub audit_error: Option<String>,
+}
+
+impl Landing<'_> {
+    /// Stores what can be stored.
+    ///
+    /// # Errors
+    /// The database refuses the key, its origin or its tenant, or every event; or it is away or at fault, and then
+    /// nothing is acknowledged.
+    pub async fn land(&self, database: &Database, effort: &mut Effort) -> Result<Landed, Failure> {
+        let began = Instant::now();
+        let course = Course {
+            landing: self,
+            database,
+            effort,
+            until: began + LANDING_TIMEOUT,
+            audit: Audit::On,
+        };
+        let landed = self.land_halving(course).await;
+        effort.database = began.elapsed();
+        let mut landed = landed?;
+        landed.refused.sort_by_key(|refused| refused.index);
+        landed.quarantined.sort_by_key(|quarantined| quarantined.index);
+        let is_nothing_there =
+            landed.stored == 0 && landed.quarantined.is_empty() && landed.duplicates.is_empty();
+        if is_nothing_there && !landed.refused.is_empty() {
+            return Err(Refusal::NoneStorable(landed.refused).into());
+        }
+        Ok(landed)
+    }
+
+    async fn land_halving(&self, mut course: Course<'_>) -> Result<Landed, Failure> {
+        let mut landed = Landed {
+            refused: self.beacon.refused.clone(),
+            ..Landed::default()
+        };
+        let mut waiting = vec![&self.beacon.events[..]];
+        while let Some(events) = waiting.pop() {
+            if events.is_empty() {
+                continue;
+            }
+            match (course.call(events).await?, events) {
+                (Called::Answered(answer), _) => {
+                    self.count(&mut landed, events, &answer)?;
+                    course.effort.audit_error = answer.audit_error.or(course.effort.audit_error.take());
+                }
+                (Called::RefusedForAnEvent, [event]) => {
+                    self.land_quarantined(&mut course, &mut landed, event).await?;
+                }
+                (Called::RefusedForAnEvent, _) => {
+                    course.effort.took("isolated");
+                    let (first, second) = events.split_at(events.len() / 2);
+                    waiting.extend([second, first]);
+                }
+            }
+        }
+        Ok(landed)
+    }
+
+    /// The database refused an event in which nothing was found: its bytes are kept.
+    async fn land_quarantined(
+        &self,
+        course: &mut Course<'_>,
+        landed: &mut Landed,
+        event: &Event<'_>,
+    ) -> Result<(), Failure> {
+        let quarantined = [event.quarantined(self.caller.sender(self.received))];
+        match course.call(&quarantined).await? {
+            Called::Answered(answer) => self.count(landed, &quarantined, &answer)?,
+            Called::RefusedForAnEvent => landed.refused.push(RefusedEvent {
+                index: event.index,
+                flaw: Flaw::NotStorable,
+                offset: None,
+            }),
+        }
+        Ok(())
+    }
+
+    /// An event that is there under this very receipt was stored by an attempt whose answer was lost, unless
+    /// another event of this beacon with the same key was.
+    fn count(&self, landed: &mut Landed, events: &[Event<'_>], answer: &Answer) -> Result<(), Fault> {
+        let own = self.receipt.to_string();
+        let event_of = |index: usize| events.get(index).ok_or(Fault::Unexpected("an index of no event"));
+        let mut stored: HashSet<Uuid> = HashSet::new();
+        for row in answer.rows.iter().filter(|row| row.is_new) {
+            let event = event_of(row.index)?;
+            stored.insert(event.key);
+            landed.stored(event);
+        }
+        for row in answer.rows.iter().filter(|row| !row.is_new) {
+            let event = event_of(row.index)?;
+            if row.first_receipt.as_deref() == Some(&own) && stored.insert(event.key) {
+                landed.stored(event);
+            } else {
+                landed.duplicates.push(Duplicate {
+                    index: event.index,
+                    first_receipt: row.first_receipt.clone(),
+                });
+            }
+        }
+        if answer.rows.len() != events.len() {
+            return Err(Fault::Unexpected("not one row for each event"));
+        }
+        Ok(())
+    }
+}
+
+impl Landed {
+    fn stored(&mut self, event: &Event<'_>) {
+        match event.quarantined {
+            None => self.stored += 1,
+            Some((flaw, offset)) => self.quarantined.push(RefusedEvent {
+                index: event.index,
+                flaw,
+                offset: Some(offset),
+            }),
+        }
+    }
+}
+
+impl Effort {
+    fn took(&mut self, detour: &'static str) {
+        if !self.detours.contains(&detour) {
+            self.detours.push(detour);
+        }
+    }
+}

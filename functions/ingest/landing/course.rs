@@ -1,0 +1,96 @@
+//! The way from events to an answer: a connection, the call, and what a failed call asks for.
+//!
+//! In: some events of a landing. Out: the database's answer to them, or that one of them is at fault. Each wait is
+//! cut off at the landing's end; whatever is left unanswered takes its connection with it, so that the next call
+//! does not queue behind it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio_postgres::{Client, Error};
+
+use super::call::{self, Answer, Audit};
+use super::decision::{self, Next};
+use super::{Effort, Landing, CALL_TIMEOUT};
+use crate::db::Database;
+use crate::ingest::beacon::Event;
+use crate::ingest::failure::{Failure, Fault};
+
+/// One landing's calls, one after the other.
+pub struct Course<'a> {
+    /// What is landed.
+    pub landing: &'a Landing<'a>,
+    /// Where.
+    pub database: &'a Database,
+    /// Counts what is done.
+    pub effort: &'a mut Effort,
+    /// No wait goes beyond it.
+    pub until: Instant,
+    /// Once off, off for all that follows.
+    pub audit: Audit,
+}
+
+/// What became of a call.
+pub enum Called {
+    /// All of its events are answered for.
+    Answered(Answer),
+    /// Nothing is stored, because of one of its events.
+    RefusedForAnEvent,
+}
+
+impl Course<'_> {
+    /// Calls until there is an answer or no reason to call again.
+    ///
+    /// # Errors
+    /// The key is refused, or the database is away or at fault.
+    pub async fn call(&mut self, events: &[Event<'_>]) -> Result<Called, Failure> {
+        let mut may_repeat = true;
+        loop {
+            let client = self.client().await?;
+            let error = match self.once(&client, events).await? {
+                Ok(answer) => return answer.verdict().map(|()| Called::Answered(answer)),
+                Err(error) => error,
+            };
+            match decision::next(&error, self.audit, may_repeat) {
+                Next::Reconnect => {
+                    self.effort.took("reconnected");
+                    self.database.discard(&client).await;
+                    may_repeat = false;
+                }
+                Next::Repeat => {
+                    self.effort.took("repeated");
+                    may_repeat = false;
+                }
+                Next::WithoutAudit => {
+                    self.effort.took("without_audit");
+                    self.audit = Audit::Off;
+                }
+                Next::Isolate => return Ok(Called::RefusedForAnEvent),
+                Next::GiveUp(failure) => return Err(failure),
+            }
+        }
+    }
+
+    async fn client(&self) -> Result<Arc<Client>, Fault> {
+        // Outside the time-out: while all is well nothing in it waits, and no timer is set.
+        tokio::task::yield_now().await;
+        let connecting = tokio::time::timeout_at(self.until.into(), self.database.client_now());
+        let client = connecting.await.map_err(|_| Fault::TimedOut)?;
+        client.map_err(Fault::Connect)
+    }
+
+    async fn once(
+        &mut self,
+        client: &Arc<Client>,
+        events: &[Event<'_>],
+    ) -> Result<Result<Answer, Error>, Fault> {
+        let patience = CALL_TIMEOUT.min(self.until.saturating_duration_since(Instant::now()));
+        self.effort.calls += 1;
+        let calling = call::call(client, self.landing, events, self.audit);
+        let Ok(answer) = tokio::time::timeout(patience, calling).await else {
+            self.database.discard(client).await;
+            return Err(Fault::TimedOut);
+        };
+        Ok(answer)
+    }
+}

@@ -1,0 +1,104 @@
+//! What to do after a call that failed; pure, and decided on SQLSTATEs alone.
+//!
+//! In: the error, whether the call was audited, whether it may be sent once more. Out: the next step. It is the
+//! one place that knows which errors are an event's, which the connection's and which the operator's.
+
+use tokio_postgres::error::SqlState;
+use tokio_postgres::Error;
+
+use super::super::failure::{Failure, Fault, Refusal};
+use super::call::Audit;
+
+/// What comes after an error.
+#[derive(Debug)]
+pub enum Next {
+    /// Send the same again on a new connection.
+    Reconnect,
+    /// Send the same again.
+    Repeat,
+    /// Send the same again without audit.
+    WithoutAudit,
+    /// Find the event that is at fault.
+    Isolate,
+    /// There is nothing left to try.
+    GiveUp(Failure),
+}
+
+/// Classes of errors that PostgreSQL itself raises about connections, rights, names and resources. Every other
+/// message may be a trigger's and hold what a sender sent.
+const TELLING_CLASSES: &[&str] = &["08", "25", "28", "3D", "3F", "42", "53", "55", "57", "58"];
+
+/// What comes after `error`.
+pub fn next(error: &Error, audit: Audit, may_repeat: bool) -> Next {
+    let Some(database_error) = error.as_db_error() else {
+        return if may_repeat {
+            Next::Reconnect
+        } else {
+            Next::GiveUp(Fault::ConnectionLost(error.to_string()).into())
+        };
+    };
+    after(database_error.code(), database_error.message(), audit, may_repeat)
+}
+
+fn after(sqlstate: &SqlState, message: &str, audit: Audit, may_repeat: bool) -> Next {
+    let class = sqlstate.code().get(..2).unwrap_or_default();
+    match sqlstate.code() {
+        // The server ends the session, or is no longer the one that may write.
+        "57P01" | "57P02" | "57P03" | "57P05" | "25006" if may_repeat => Next::Reconnect,
+        _ if class == "08" && may_repeat => Next::Reconnect,
+        // Serialization failure, deadlock: the other one went through.
+        "40001" | "40P01" if may_repeat => Next::Repeat,
+        "57014" if audit == Audit::On => Next::WithoutAudit,
+        "23503" => Next::GiveUp(Refusal::UnknownTenant.into()),
+        // Data exceptions, constraints, limits of the server, what a trigger raises.
+        "P0001" => Next::Isolate,
+        _ if matches!(class, "22" | "23" | "54") => Next::Isolate,
+        _ => Next::GiveUp(
+            Fault::Database {
+                sqlstate: sqlstate.clone(),
+                message: TELLING_CLASSES.contains(&class).then(|| message.to_owned()),
+            }
+            .into(),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_class_of_error_has_its_next_step() {
+        for (code, audit, may_repeat, expected) in [
+            ("57P01", Audit::On, true, "Reconnect"),
+            ("57P01", Audit::On, false, "GiveUp"),
+            ("57P03", Audit::On, true, "Reconnect"),
+            ("08006", Audit::On, true, "Reconnect"),
+            ("25006", Audit::On, true, "Reconnect"),
+            ("40P01", Audit::On, true, "Repeat"),
+            ("40001", Audit::On, false, "GiveUp"),
+            ("57014", Audit::On, true, "WithoutAudit"),
+            ("57014", Audit::On, false, "WithoutAudit"),
+            ("57014", Audit::Off, true, "GiveUp"),
+            ("23503", Audit::On, true, "GiveUp(Refused(UnknownTenant"),
+            ("22P05", Audit::On, true, "Isolate"),
+            ("22P02", Audit::On, false, "Isolate"),
+            ("22003", Audit::Off, true, "Isolate"),
+            ("54001", Audit::On, true, "Isolate"),
+            ("23514", Audit::On, true, "Isolate"),
+            ("P0001", Audit::On, true, "Isolate"),
+            ("42883", Audit::On, true, "GiveUp(Fault(Database"),
+            ("42501", Audit::On, true, "GiveUp(Fault(Database"),
+            ("53100", Audit::On, true, "GiveUp(Fault(Database"),
+            ("XX000", Audit::On, true, "GiveUp(Fault(Database"),
+            ("ZZ001", Audit::On, true, "GiveUp(Fault(Database"),
+            ("", Audit::On, true, "GiveUp(Fault(Database"),
+        ] {
+            let next = format!("{:?}", after(&SqlState::from_code(code), "", audit, may_repeat));
+            assert!(
+                next.starts_with(expected),
+                "{code} {audit:?} {may_repeat}: {next}"
+            );
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Carries a plan out: attempts of one transaction each, until one commits, none can, or the time is over.
+//!
+//! In: a database, an [`Order`], the instant at which it must have ended. Out: a [`Report`], or a [`Failure`] that is
+//! in the ledger where there is one. A lock that cannot be had at once costs the whole attempt: everything is rolled
+//! back, nobody queues behind us, and it begins again after a pause.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_postgres::error::SqlState;
+
+use super::failure::{Failure, Kind};
+use super::plan::{Owner, Wish};
+use super::properties::Login;
+use super::record;
+use super::report::Report;
+use crate::config;
+
+mod attempt;
+
+/// The pause after an attempt, times its number, up to the longest.
+const PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+
+/// How often what is no lock time-out may fail: a lost connection, a race with another database over a role.
+const ATTEMPTS: u32 = 5;
+
+/// What is to be done, for whom.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// What somebody wants.
+    pub wish: Wish,
+    /// The login that ingest is to have; `None`: it is not looked at.
+    pub login: Option<Login>,
+    /// DEV, TEST, STAGING or PRODUCTION.
+    pub environment: Option<String>,
+    /// Id of the request, for the ledger.
+    pub request_id: String,
+}
+
+impl Order {
+    /// Who asks; `None`: by hand.
+    pub fn owner(&self) -> Option<&Owner> {
+        match &self.wish {
+            Wish::Have(owner) => owner.as_ref(),
+            Wish::Leave(owner, _) => Some(owner),
+            Wish::Gone(_) => None,
+        }
+    }
+}
+
+/// Does it, before `end`.
+///
+/// # Errors
+/// Whatever stood in the way; nothing was changed then, but for a ledger row that says so.
+pub async fn run(database: &config::Database, order: &Order, end: Instant) -> Result<Report, Failure> {
+    let started = Instant::now();
+    let (mut attempts, mut may_have_made) = (0, false);
+    loop {
+        attempts += 1;
+        let failure = match attempt::attempt(database, order, end).await {
+            Ok(report) => {
+                return Ok(Report {
+                    attempts,
+                    duration_ms: millis(started),
+                    ..report
+                })
+            }
+            Err(failure) => failure,
+        };
+        may_have_made |= failure.may_have_made;
+        let pause = (PAUSE * attempts).min(LONGEST_PAUSE);
+        if !may_pass(&failure, attempts) || Instant::now() + pause >= end {
+            let failure = Failure {
+                may_have_made,
+                ..failure.after(attempts)
+            };
+            record::failed(database, order, &failure, millis(started)).await;
+            return Err(failure);
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Whether it may go well another time.
+fn may_pass(failure: &Failure, attempts: u32) -> bool {
+    const PASSING: [SqlState; 6] = [
+        SqlState::T_R_DEADLOCK_DETECTED,
+        SqlState::T_R_SERIALIZATION_FAILURE,
+        SqlState::DUPLICATE_OBJECT,
+        SqlState::UNIQUE_VIOLATION,
+        SqlState::CANNOT_CONNECT_NOW,
+        SqlState::TOO_MANY_CONNECTIONS,
+    ];
+    failure.is(&SqlState::LOCK_NOT_AVAILABLE)
+        || attempts < ATTEMPTS
+            && (failure.code == Kind::Disconnected || PASSING.iter().any(|state| failure.is(state)))
+}
+
+fn millis(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

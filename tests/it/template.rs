@@ -1,0 +1,264 @@
+//! template.yaml is held against the code: what it builds, sets, routes and permits is what the code has and reads.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use site_tracking::config::{Function, VARIABLES};
+use site_tracking::migrate::catalogue::V001;
+use yaml_serde::Value;
+
+use crate::support::function::REMAINING;
+use crate::support::tools;
+
+const FUNCTIONS: [(&str, &str, Function); 2] = [
+    ("IngestFunction", "ingest", Function::Ingest),
+    ("MigrateFunction", "migrate", Function::Migrate),
+];
+
+/// An HTTP API waits no longer for a function, whatever that is allowed.
+const GATEWAY_SECONDS: u64 = 30;
+
+#[test]
+fn each_binary_of_the_package_is_built_for_its_function() {
+    let built: BTreeSet<String> = resources("AWS::Serverless::Function")
+        .values()
+        .map(|function| {
+            assert_eq!(text(&function["Metadata"]["BuildMethod"]), "rust-cargolambda");
+            text(&function["Metadata"]["BuildProperties"]["Binary"])
+        })
+        .collect();
+    assert_eq!(built, binaries());
+    for (resource, binary, _) in FUNCTIONS {
+        let function = &resources("AWS::Serverless::Function")[resource];
+        assert_eq!(text(&function["Metadata"]["BuildProperties"]["Binary"]), binary);
+    }
+}
+
+#[test]
+fn each_variable_that_a_function_must_have_is_set_and_none_that_it_does_not_read() {
+    for (resource, _, function) in FUNCTIONS {
+        let set = variables_of(resource);
+        for name in set.keys() {
+            let read = VARIABLES
+                .iter()
+                .any(|v| v.name == name && v.functions.contains(&function));
+            assert!(read, "{resource} sets {name}, which {function:?} does not read");
+        }
+        for variable in VARIABLES.iter().filter(|v| v.functions.contains(&function)) {
+            let name = variable.name;
+            let by_lambda = name.starts_with("AWS_");
+            let for_passwords = name.ends_with("_PASSWORD");
+            assert_eq!(
+                by_lambda || for_passwords,
+                variable.meaning.contains("where DB_AUTH is"),
+                "{name}"
+            );
+            assert!(
+                set.contains_key(name) || variable.default.is_some() || by_lambda || for_passwords,
+                "{resource} does not set {name}, which has no default"
+            );
+        }
+        assert_eq!(set["DB_AUTH"], "iam", "with passwords {resource} would lack one");
+    }
+}
+
+#[test]
+fn production_explains_nothing() {
+    let set =
+        &resources("AWS::Serverless::Function")["IngestFunction"]["Properties"]["Environment"]["Variables"];
+    let condition: Vec<String> = set["EXPLAIN"].as_sequence().unwrap().iter().map(text).collect();
+    assert_eq!(condition, ["IsProduction", "off", "Explain"]);
+}
+
+#[test]
+fn every_path_and_method_is_the_ingest_functions_and_the_gateway_adds_no_cors() {
+    let apis = resources("AWS::Serverless::HttpApi");
+    assert_eq!(apis.len(), 1);
+    assert!(apis
+        .values()
+        .all(|api| api["Properties"].get("CorsConfiguration").is_none()));
+    let functions = resources("AWS::Serverless::Function");
+    let events = functions["IngestFunction"]["Properties"]["Events"]
+        .as_mapping()
+        .unwrap();
+    assert_eq!(events.len(), 1);
+    let event = events.values().next().unwrap();
+    assert_eq!(text(&event["Type"]), "HttpApi");
+    let names: Vec<String> = event["Properties"]
+        .as_mapping()
+        .unwrap()
+        .keys()
+        .map(text)
+        .collect();
+    assert_eq!(
+        names,
+        ["ApiId", "PayloadFormatVersion"],
+        "a path or a method would leave the rest to nobody"
+    );
+    assert!(
+        functions["MigrateFunction"]["Properties"].get("Events").is_none(),
+        "migrate has no way in by HTTP"
+    );
+    let manifest = project_file("Cargo.toml");
+    let (_, router) = manifest
+        .split_once("[package.metadata.lambda.watch.router]\n")
+        .unwrap();
+    let routes: Vec<&str> = router.lines().take_while(|line| !line.is_empty()).collect();
+    assert_eq!(
+        routes,
+        [r#""/" = "ingest""#, r#""/{*path}" = "ingest""#],
+        "the local routes are the gateway's"
+    );
+}
+
+#[test]
+fn the_checksum_that_makes_cloudformation_send_an_update_is_the_create_files() {
+    assert_eq!(
+        text(&raw_layer()["MigrationChecksum"]),
+        V001.checksum(),
+        "set MigrationChecksum in template.yaml"
+    );
+}
+
+#[test]
+fn each_time_out_ends_within_the_one_that_waits_for_it() {
+    let functions = resources("AWS::Serverless::Function");
+    let seconds = |name: &str| functions[name]["Properties"]["Timeout"].as_u64().unwrap();
+    assert!(seconds("IngestFunction") < GATEWAY_SECONDS);
+    assert_eq!(
+        seconds("IngestFunction"),
+        REMAINING.as_secs(),
+        "the tests tell ingest another time"
+    );
+    assert!(
+        seconds("MigrateFunction") > 300,
+        "a deploy has five minutes, the answer comes after them"
+    );
+    assert!(seconds("MigrateFunction") < raw_layer()["ServiceTimeout"].as_u64().unwrap());
+    let retries = &functions["MigrateFunction"]["Properties"]["EventInvokeConfig"]["MaximumRetryAttempts"];
+    assert_eq!(retries.as_u64(), Some(0));
+}
+
+#[test]
+fn each_function_may_log_in_as_its_own_user_and_nothing_else() {
+    let functions = resources("AWS::Serverless::Function");
+    for (resource, user) in [
+        ("IngestFunction", "IngestUser"),
+        ("MigrateFunction", "MigratorUser"),
+    ] {
+        let policies = functions[resource]["Properties"]["Policies"]
+            .as_sequence()
+            .unwrap();
+        assert_eq!(policies.len(), 1, "{resource}");
+        let statements = policies[0]["Statement"].as_sequence().unwrap();
+        assert_eq!(statements.len(), 1, "{resource}");
+        assert_eq!(text(&statements[0]["Action"]), "rds-db:connect");
+        let whom = text(&statements[0]["Resource"]);
+        assert!(
+            whom.ends_with(&format!(":dbuser:${{DatabaseResourceId}}/${{{user}}}")),
+            "{resource}: {whom}"
+        );
+    }
+}
+
+#[test]
+fn the_custom_resource_and_the_functions_speak_of_the_same_database() {
+    let layer = raw_layer();
+    for (property, variable) in [
+        ("DatabaseHost", "DB_HOST"),
+        ("DatabasePort", "DB_PORT"),
+        ("DatabaseName", "DB_NAME"),
+        ("DatabaseAuth", "DB_AUTH"),
+        ("DatabaseCa", "DB_CA"),
+    ] {
+        for (resource, _, _) in FUNCTIONS {
+            assert_eq!(
+                text(&layer[property]),
+                variables_of(resource)[variable],
+                "{property}"
+            );
+        }
+    }
+    assert_eq!(
+        text(&layer["IngestUser"]),
+        variables_of("IngestFunction")["DB_USER"]
+    );
+    assert_eq!(
+        text(&layer["MigratorUser"]),
+        variables_of("MigrateFunction")["DB_MIGRATOR_USER"]
+    );
+}
+
+#[test]
+fn each_property_of_the_custom_resource_is_read_by_migrate_and_given_by_make_run() {
+    let readers =
+        project_file("functions/migrate/properties.rs") + &project_file("functions/migrate/resource.rs");
+    let make_run = project_file("tools/run/deploy.rs");
+    for property in raw_layer().as_mapping().unwrap().keys().map(text) {
+        if property.starts_with("Service") {
+            continue; // CloudFormation's own
+        }
+        let quoted = format!("\"{property}\"");
+        assert!(readers.contains(&quoted), "migrate does not read {property}");
+        assert!(make_run.contains(&quoted), "make run does not give {property}");
+    }
+}
+
+fn raw_layer() -> Value {
+    resources("Custom::SiteTrackingRawLayer")["RawLayer"]["Properties"].clone()
+}
+
+fn variables_of(resource: &str) -> BTreeMap<String, String> {
+    let functions = resources("AWS::Serverless::Function");
+    let set = functions[resource]["Properties"]["Environment"]["Variables"]
+        .as_mapping()
+        .unwrap()
+        .clone();
+    set.iter()
+        .map(|(name, value)| (text(name), value.as_str().unwrap_or("a condition's").to_owned()))
+        .collect()
+}
+
+/// The resources of one type, by name.
+fn resources(kind: &str) -> BTreeMap<String, Value> {
+    let template: Value = yaml_serde::from_str(&project_file("template.yaml")).unwrap();
+    let all = without_tags(template)["Resources"].as_mapping().unwrap().clone();
+    all.into_iter()
+        .filter(|(_, resource)| text(&resource["Type"]) == kind)
+        .map(|(name, resource)| (text(&name), resource))
+        .collect()
+}
+
+/// `!Ref X` and `!Sub X` as their text.
+fn without_tags(value: Value) -> Value {
+    match value {
+        Value::Tagged(tagged) => without_tags(tagged.value),
+        Value::Sequence(items) => items.into_iter().map(without_tags).collect(),
+        Value::Mapping(entries) => Value::Mapping(
+            entries
+                .into_iter()
+                .map(|(name, value)| (name, without_tags(value)))
+                .collect(),
+        ),
+        other => other,
+    }
+}
+
+#[track_caller]
+fn text(value: &Value) -> String {
+    value
+        .as_str()
+        .unwrap_or_else(|| panic!("no text: {value:?}"))
+        .to_owned()
+}
+
+fn binaries() -> BTreeSet<String> {
+    let manifest = project_file("Cargo.toml");
+    let sections = manifest.split("[[bin]]\nname = \"").skip(1);
+    sections
+        .map(|section| section.split('"').next().unwrap().to_owned())
+        .collect()
+}
+
+fn project_file(name: &str) -> String {
+    std::fs::read_to_string(tools::project().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
