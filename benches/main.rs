@@ -21,6 +21,7 @@ mod bare;
 mod latency;
 mod start;
 mod database;
+mod decode;
 
 use support::postgres::{Cluster, Version};
 use support::site::Site;
@@ -45,5 +46,6 @@ async fn main() {
     }
     start::measure(&site, &mut table).await;
     database::measure(&site, &mut table).await;
+    decode::measure(&mut table);
     table.print();
 }

@@ -4,6 +4,8 @@
 //! type is absent. Lone surrogates become U+FFFD and repeated names keep their last value, so that no member can
 //! cost its neighbours. It knows no name of any member.
 
+mod string;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -70,7 +72,7 @@ pub fn bytes(raw: &RawValue) -> Option<Cow<'_, [u8]>> {
 
 /// A string's bytes, whatever stands between its quotation marks.
 pub fn bytes_of(json: &[u8]) -> Option<Cow<'_, [u8]>> {
-    serde_json::from_slice::<Bytes>(json).ok().map(|bytes| bytes.0)
+    string::unescaped(json)
 }
 
 /// The elements of an array; none where it is no array.
