@@ -91,6 +91,11 @@ pub async fn measure(site: &Site, commit: Commit, table: &mut Table) {
             messages(site).await,
         );
     }
+    let own_stages = format!("{:.0} us", measured.own_stages.p50());
+    table.figure(
+        "from the gateway's event to its answer, less the database",
+        own_stages,
+    );
     table.figure(
         "CPU of the function per beacon",
         format!("{:.0} us", measured.cpu_us),

@@ -222,3 +222,5 @@ fn as_object(text: Cow<'_, str>) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod properties;

@@ -65,7 +65,12 @@ async fn a_warm_beacon_is_one_round_trip() {
         ("named", named, "PBDES"),
         ("duplicate", named, "PBDES"),
         ("an empty array", "[]", ""),
-        ("no json", "a", ""),
+        ("no json", "a", "PBDES"),
+        (
+            "an odd event among others",
+            r#"[{"a":"\u0000"},{"a":2}]"#,
+            "PBDES",
+        ),
     ] {
         ingest
             .send(&Request::post(Shape::V2, site.key.expose(), body))

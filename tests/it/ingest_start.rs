@@ -243,7 +243,7 @@ async fn each_request_is_one_line() {
     assert_eq!([of(0, "cold_start"), of(1, "cold_start")], [true, false]);
     assert_eq!(
         [of(0, "outcome"), of(1, "outcome"), of(2, "outcome")],
-        ["landed", "landed", "refused"]
+        ["landed", "landed", "quarantined"]
     );
     assert_eq!(
         [

@@ -25,6 +25,7 @@ mod ingest_start;
 mod ingest_watch;
 mod edge_gateways;
 mod corpus;
+mod beacon_quarantine;
 mod edge_addresses;
 mod edge_answers;
 mod edge_explain;

@@ -16,7 +16,8 @@ async fn each_file_runs_twice_with_and_without_a_transaction_and_the_undo_is_com
                 false => Operator::superuser(&database),
             };
             let client = operator.client().await;
-            for arguments in [&["-1"][..], &[]] {
+            let ways: [&[&str]; 2] = [&["-1"], &[]];
+            for arguments in &ways[..if limited { 1 } else { 2 }] {
                 each_file_twice(
                     &operator,
                     &client,
@@ -43,14 +44,8 @@ async fn each_file_twice(operator: &Operator<'_>, client: &Client, arguments: &[
         &after,
         &format!("{label}: a second create changed something"),
     );
-    for _ in 0..2 {
-        let said = operator.must("verify", arguments);
-        assert_eq!(
-            (said.stdout + &said.stderr).as_str(),
-            "",
-            "{label}: verify is not silent"
-        );
-    }
+    let said = operator.must("verify", arguments);
+    assert_eq!(said.stdout + &said.stderr, "", "{label}: verify is not silent");
     let gone = notice(&operator.must("rollback", arguments).stderr);
     assert!(gone.contains("V001 is rolled back"), "{label}: {gone}");
     assert_same(
@@ -107,13 +102,18 @@ async fn failures_are_repaired(version: Version, by: By) {
         let steps = steps(verb);
         for done in 1..steps.len() {
             let label = format!("{version:?}: {verb} failed after {}", steps[done - 1].name);
-            for repair in ["create", "rollback"] {
+            let repairs = match by {
+                By::Psql if done % 2 == 0 => &["create"][..],
+                By::Psql => &["rollback"],
+                By::Steps => &["create", "rollback"],
+            };
+            for repair in repairs {
                 if verb == "rollback" {
                     client.batch_execute(&create).await.unwrap();
                 }
                 fail(&client, &database, &steps[..done], by).await;
                 client.batch_execute(&v001(repair)).await.unwrap();
-                if repair == "create" {
+                if *repair == "create" {
                     client.batch_execute(&verify).await.unwrap();
                     client.batch_execute(&rollback).await.unwrap();
                 }
@@ -224,7 +224,7 @@ async fn what_needs_adoption_is_refused_by_name_and_not_touched_even_if_psql_goe
             let client = database.superuser().await;
             client.batch_execute(predecessor).await.unwrap();
             let before = catalog(&client).await;
-            for arguments in [&["-1"][..], &[], &["-v", "ON_ERROR_STOP=0"]] {
+            for arguments in [&["-1"][..], &["-v", "ON_ERROR_STOP=0"]] {
                 let said = Operator::superuser(&database).file("create", arguments);
                 assert!(
                     said.stderr.contains(difference),

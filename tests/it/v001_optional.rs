@@ -55,11 +55,11 @@ async fn all_sixteen_combinations_are_applied_bound_verified_and_undone() {
             audit(WRITE),
             PROCESSOR.to_owned(),
         ];
+        let database = Database::empty(&cluster).await;
+        let client = database.superuser().await;
         for combination in 0..16 {
             let label = format!("{version:?} {combination:04b}");
             let has = |part: usize| combination & (1 << part) != 0;
-            let database = Database::empty(&cluster).await;
-            let client = database.superuser().await;
             for (part, sql) in parts.iter().enumerate() {
                 if has(part) {
                     client.batch_execute(sql).await.unwrap();

@@ -4,7 +4,7 @@ use tokio_postgres::Client;
 
 use crate::support::database::{v001, Database};
 use crate::support::postgres::Version;
-use crate::support::v001::{alone, assert_same, catalog, layered, refusal, Operator};
+use crate::support::v001::{alone, assert_same, catalog, layered, refusal, steps, Operator};
 
 const EVENT: &str = "insert into raw.site_tracking_events_r (tenant_hk, raw_payload) values ('x', '[]')";
 
@@ -44,7 +44,7 @@ async fn events_go_only_for_their_exact_count_and_the_refusal_prints_the_line() 
             "set tracking.drop_rows = '3';",
             "set tracking.drop_rows = 'all';",
         ] {
-            for arguments in [&["-1"][..], &[], &["-v", "ON_ERROR_STOP=0"]] {
+            for arguments in [&["-1"][..], &["-v", "ON_ERROR_STOP=0"]] {
                 let said = Operator::superuser(&database)
                     .psql(&(settings.to_owned() + &v001("rollback")), arguments)
                     .stderr;
@@ -162,6 +162,35 @@ async fn the_mode_decides_what_stays_and_a_retained_layer_is_taken_up_again() {
                 .await,
         );
         assert_eq!(code, "TR015");
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_arrives_between_the_check_and_the_drop_is_not_lost() {
+    for version in Version::ALL {
+        let cluster = alone(version).await;
+        for (settings, outcome) in [
+            ("", Err("TR012")),
+            ("set tracking.on_delete = drop_if_empty", Ok("RETAINED")),
+        ] {
+            let database = layered(&cluster).await;
+            let client = database.superuser().await;
+            client.batch_execute(settings).await.unwrap();
+            let (mut found, label) = (Ok("RETAINED"), format!("{version:?} {settings}"));
+            for step in steps("rollback") {
+                let done = client.batch_execute(&step.sql).await;
+                if step.name == "preflight" {
+                    done.unwrap();
+                    database.superuser().await.batch_execute(EVENT).await.unwrap();
+                } else if step.name == "tables" && outcome.is_err() {
+                    found = Err("TR012");
+                    assert_eq!(refusal(done).0, "TR012", "{label}");
+                    break;
+                }
+            }
+            assert_eq!(found, outcome, "{label}");
+            assert_eq!(count(&client, "raw.site_tracking_events_r").await, 1, "{label}");
+        }
     }
 }
 

@@ -1,15 +1,46 @@
 //! Bytes in, events out: the whole of the pure stages.
 
+use base64::engine::general_purpose::STANDARD;
+use base64::Engine;
+use serde_json::Value;
+
 use super::super::api_event::Body;
 use super::*;
 
-const KEY: &str = "stk_AAAAAAAAAAAAAAAAAAAAAAAA21z7oP";
+pub const KEY: &str = "stk_AAAAAAAAAAAAAAAAAAAAAAAA21z7oP";
 
-#[derive(Debug, PartialEq)]
+/// An event as it goes to the database.
+#[derive(Debug)]
+pub struct Held {
+    pub index: usize,
+    pub payload: String,
+    pub key: Uuid,
+    quarantined: Option<Flaw>,
+}
+
+impl Held {
+    pub fn quarantined_bytes(&self) -> Option<Vec<u8>> {
+        self.quarantined?;
+        let payload: Value = serde_json::from_str(&self.payload).unwrap();
+        Some(
+            STANDARD
+                .decode(payload["_quarantine"]["bytes"].as_str().unwrap())
+                .unwrap(),
+        )
+    }
+
+    /// Whether its bytes stood in `body` in a form's or a string's spelling.
+    pub fn is_encoded_in(&self, body: &[u8]) -> bool {
+        [&b"%"[..], b"\\", b"=", b"\x1f\x8b", b"\x78"]
+            .iter()
+            .any(|mark| memchr::memmem::find(body, mark).is_some())
+    }
+}
+
 struct Read {
-    payloads: Vec<String>,
-    quarantined: Vec<(usize, Flaw)>,
+    events: Vec<Held>,
     refused: Vec<usize>,
+    notes: Vec<&'static str>,
     step: Step,
 }
 
@@ -27,18 +58,16 @@ fn read_with(bytes: &[u8], query: &str, ping: Ping<'_>) -> Result<Read, Refusal>
         hour: 480_000,
     };
     let beacon = beacon(&decoded, sender, &mut Uuid::now_v7)?;
-    let quarantined = beacon
-        .events
-        .iter()
-        .filter_map(|event| Some((event.index, event.quarantined?.0)));
+    let events = beacon.events.into_iter().map(|event| Held {
+        index: event.index,
+        payload: event.payload.into_owned(),
+        key: event.key,
+        quarantined: event.quarantined.map(|(flaw, _)| flaw),
+    });
     Ok(Read {
-        payloads: beacon
-            .events
-            .iter()
-            .map(|event| event.payload.clone().into_owned())
-            .collect(),
-        quarantined: quarantined.collect(),
+        events: events.collect(),
         refused: beacon.refused.iter().map(|refused| refused.index).collect(),
+        notes: beacon.notes,
         step: decoded.step,
     })
 }
@@ -47,8 +76,13 @@ fn read(bytes: impl AsRef<[u8]>) -> Result<Read, Refusal> {
     read_with(bytes.as_ref(), "", Ping::default())
 }
 
-fn payloads(bytes: impl AsRef<[u8]>) -> Vec<String> {
-    read(bytes).unwrap().payloads
+/// The events of a body; none where it is refused.
+pub fn beacon_of(bytes: &[u8]) -> Option<Vec<Held>> {
+    read(bytes).ok().map(|read| read.events)
+}
+
+fn payloads(read: &Read) -> Vec<&str> {
+    read.events.iter().map(|event| &*event.payload).collect()
 }
 
 #[test]
@@ -73,13 +107,17 @@ fn what_is_no_object_becomes_one_and_text_stays_exact() {
             vec![r#"{"n":18446744073709551616.10}"#],
         ),
     ] {
-        assert_eq!(payloads(body), expected, "{body}");
+        assert_eq!(payloads(&read(body).unwrap()), expected, "{body}");
     }
 }
 
 #[test]
 fn each_step_of_the_ladder_takes_what_it_knows() {
     let form_data = "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--x--\r\n";
+    let ping = Ping {
+        from: Some("https://a/"),
+        to: Some("https://b/"),
+    };
     for (body, step, expected) in [
         (r#"{"a":1}"#, Step::Json, vec![r#"{"a":1}"#]),
         (r#""{\"a\":1}""#, Step::Json, vec![r#"{"a":1}"#]),
@@ -96,33 +134,92 @@ fn each_step_of_the_ladder_takes_what_it_knows() {
             Step::Form,
             vec![r#"{"a":1,"_envelope":{"v":"2"}}"#],
         ),
+        (
+            "PING",
+            Step::Ping,
+            vec![r#"{"ping_from":"https://a/","ping_to":"https://b/"}"#],
+        ),
+        (" \n", Step::Query, vec![r#"{"q":"1"}"#]),
+    ] {
+        let read = read_with(body.as_bytes(), "q=1", ping).unwrap();
+        assert_eq!((read.step, payloads(&read)), (step, expected), "{body}");
+    }
+}
+
+#[test]
+fn an_odd_event_is_quarantined_in_its_place_and_an_empty_one_left_out() {
+    let read = read(r#"[{"a":1},{},{"b":"\u0000"},{"c":"\\u0000"}]"#).unwrap();
+    assert_eq!(read.refused, [1]);
+    let flaws: Vec<_> = read
+        .events
+        .iter()
+        .map(|event| (event.index, event.quarantined))
+        .collect();
+    assert_eq!(flaws, [(0, None), (2, Some(Flaw::Nul)), (3, None)]);
+    assert_eq!(read.events[1].quarantined_bytes().unwrap(), br#"{"b":"\u0000"}"#);
+}
+
+#[test]
+fn a_body_that_no_step_takes_is_one_quarantined_event() {
+    for body in [
+        &b"hello world"[..],
+        b"<p class=\"a\">",
+        b"{\"a\":1,}",
+        b"\x00\xff",
+        b"\x1f\x8b",
+        b"PING",
     ] {
         let read = read(body).unwrap();
-        assert_eq!(
-            (read.step, &read.payloads[..]),
-            (step, &expected.map_owned()[..]),
-            "{body}"
-        );
+        assert_eq!((read.step, read.events.len()), (Step::Quarantine, 1), "{body:?}");
+        assert_eq!(read.events[0].quarantined_bytes().unwrap(), body, "{body:?}");
     }
-    let query = read_with(b" \n", "a=1", Ping::default()).unwrap();
-    assert_eq!((query.step, &*query.payloads[0]), (Step::Query, r#"{"a":"1"}"#));
-    let ping = Ping {
-        from: Some("https://a/"),
-        to: Some("https://b/"),
-    };
-    let ping = read_with(b"PING", "", ping).unwrap();
+}
+
+#[test]
+fn nothing_is_no_event() {
+    for (body, query) in [
+        ("", ""),
+        (" \r\n", ""),
+        ("\u{feff}", "&"),
+        ("", &*format!("k={KEY}")),
+    ] {
+        let refusal = read_with(body.as_bytes(), query, Ping::default()).err();
+        assert_eq!(refusal, Some(Refusal::NoEvent), "{body:?} {query:?}");
+    }
+    let form = read(format!("token={KEY}")).err().map(|refusal| refusal.tag());
+    assert_eq!(form, Some("empty_event"));
+}
+
+#[test]
+fn limits_hold_at_their_edge() {
+    let events = |n: usize| format!("[{}]", vec![r#"{"a":1}"#; n].join(","));
+    assert_eq!(read(events(EVENTS_MAX)).unwrap().events.len(), EVENTS_MAX);
+    let too_many = Some(Refusal::TooMany(EVENTS_MAX + 1));
+    assert_eq!(read(events(EVENTS_MAX + 1)).err(), too_many);
     assert_eq!(
-        ping.payloads,
-        [r#"{"ping_from":"https://a/","ping_to":"https://b/"}"#]
+        read(format!("{{\"batch\":{}}}", events(EVENTS_MAX + 1))).err(),
+        too_many
+    );
+    let sized = |n: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(n - 8));
+    assert_eq!(read(sized(BODY_MAX_BYTES)).unwrap().events.len(), 1);
+    assert_eq!(
+        read(sized(BODY_MAX_BYTES + 1)).err(),
+        Some(Refusal::TooLarge(BODY_MAX_BYTES + 1))
     );
 }
 
-trait MapOwned {
-    fn map_owned(&self) -> Vec<String>;
-}
-
-impl MapOwned for Vec<&str> {
-    fn map_owned(&self) -> Vec<String> {
-        self.iter().map(|text| (*text).to_owned()).collect()
-    }
+#[test]
+fn an_envelope_too_large_for_each_event_stands_beside_the_first() {
+    let envelope = "x".repeat(beside::COPIES_MAX_BYTES / 20);
+    let body = format!(
+        r#"{{"v":"{envelope}","batch":[{}]}}"#,
+        vec![r#"{"a":1}"#; 21].join(",")
+    );
+    let read = read(body).unwrap();
+    let beside = read
+        .events
+        .iter()
+        .filter(|event| event.payload.contains("_envelope"));
+    assert_eq!(beside.map(|event| event.index).collect::<Vec<_>>(), [0]);
+    assert_eq!(read.notes, ["envelope_beside_first"]);
 }
