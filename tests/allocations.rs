@@ -2,7 +2,7 @@
 //!
 //! A binary of its own, since it counts what its allocator gives.
 
-#![allow(missing_docs, reason = "a test")]
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test fails by panicking")]
 
 use base64::engine::general_purpose::STANDARD;
 use base64::Engine;

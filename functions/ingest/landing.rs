@@ -125,7 +125,8 @@ impl Landing<'_> {
                 }
                 (Called::RefusedForAnEvent, [event]) => {
                     let quarantined = event.quarantined(&mut keys);
-                    self.land_quarantined(&mut course, &mut landed, quarantined).await?;
+                    self.land_quarantined(&mut course, &mut landed, quarantined)
+                        .await?;
                 }
                 (Called::RefusedForAnEvent, _) => {
                     course.effort.took("isolated");
