@@ -157,13 +157,16 @@ async fn origins_are_compared_by_scheme_host_and_port() {
     }
 }
 
+/// Receipt, events, and for each the receipt under which it is stored already.
+type Retry = (&'static str, &'static [u32], &'static [Option<&'static str>]);
+
 #[tokio::test]
 async fn a_duplicate_names_the_receipt_under_which_it_is_stored() {
     for version in Version::ALL {
         let database = Database::with_v001(Cluster::shared(version)).await;
         let client = database.superuser().await;
         client.batch_execute(KEYS).await.unwrap();
-        let cases: [(&str, &[u32], &[Option<&str>]); 9] = [
+        let cases: [Retry; 9] = [
             ("r1", &[1], &[None]),
             ("r2", &[1], &[Some("r1")]),
             ("r3", &[2, 1, 3, 2], &[None, Some("r1"), None, Some("r3")]),
