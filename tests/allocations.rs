@@ -2,7 +2,7 @@
 //!
 //! A binary of its own, since it counts what its allocator gives.
 
-#![allow(missing_docs, reason = "a test")]
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
 
 use base64::engine::general_purpose::STANDARD;
 use base64::Engine;

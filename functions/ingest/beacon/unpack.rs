@@ -6,14 +6,13 @@
 //! unpacks into a large one costs no more than the limit.
 
 use std::borrow::Cow;
-use std::io::Read;
 
-use flate2::bufread::GzDecoder;
-use flate2::{Decompress, FlushDecompress, Status};
+mod inflate;
 
 use super::super::api_event::Body;
 use super::super::failure::{Refusal, Undecodable};
 use super::BODY_MAX_BYTES;
+use inflate::{gunzip, inflate, Stop};
 
 /// Bytes that a body may unpack to: twice what may be sent plain. Browsers send 64 KiB at most while a page goes
 /// away, and a batch of JSON shrinks to a tenth; twenty of these at once stay below 128 MB of memory, since only
@@ -23,12 +22,7 @@ pub const UNPACKED_MAX_BYTES: usize = 8 * 1024 * 1024;
 /// Codings on top of each other that are taken off: a tracker's own, and that of a proxy behind it.
 const LAYERS_MAX: usize = 2;
 
-/// What a body is guessed to unpack to, for the first allocation.
-const USUAL_RATIO: usize = 4;
-
-/// Bytes by which the output grows at least.
-const GROWTH_MIN_BYTES: usize = 4096;
-
+/// What each gzip member begins with.
 const GZIP_MARK: &[u8] = &[0x1f, 0x8b];
 
 /// A body without its compression.
@@ -60,12 +54,6 @@ pub enum Coding {
     Zlib,
     /// RFC 1951, what some libraries call deflate.
     Deflate,
-}
-
-enum Stop {
-    /// The stream makes no sense, or ends, at this byte.
-    Broken(usize),
-    TooLarge,
 }
 
 impl Coding {
@@ -152,63 +140,6 @@ fn has_zlib_header(body: &[u8]) -> bool {
     let is_deflate = method & 0x0f == 8 && method >> 4 <= 7;
     let has_dictionary = flags & 0x20 != 0;
     is_deflate && !has_dictionary && u16::from_be_bytes([*method, *flags]) % 31 == 0
-}
-
-/// All members, one after the other; zeros or white space may follow the last.
-fn gunzip(body: &[u8]) -> Result<Vec<u8>, Stop> {
-    let mut inside = Vec::with_capacity(guess(body.len()));
-    let mut rest = body;
-    while !rest.is_empty() {
-        if !rest.starts_with(GZIP_MARK) {
-            let is_padding = rest.iter().all(|byte| *byte == 0 || byte.is_ascii_whitespace());
-            let at = body.len() - rest.len();
-            return if is_padding {
-                Ok(inside)
-            } else {
-                Err(Stop::Broken(at))
-            };
-        }
-        let mut member = GzDecoder::new(rest);
-        let room = UNPACKED_MAX_BYTES - inside.len();
-        let read = member.by_ref().take(room as u64 + 1).read_to_end(&mut inside);
-        if inside.len() > UNPACKED_MAX_BYTES {
-            return Err(Stop::TooLarge);
-        }
-        rest = member.into_inner();
-        read.map_err(|_| Stop::Broken(body.len() - rest.len()))?;
-    }
-    Ok(inside)
-}
-
-/// One stream that is the whole of `body`.
-fn inflate(body: &[u8], coding: Coding) -> Result<Vec<u8>, Stop> {
-    let mut inflater = Decompress::new(coding == Coding::Zlib);
-    let mut inside = Vec::with_capacity(guess(body.len()));
-    let mut read = 0;
-    loop {
-        if inside.len() == inside.capacity() {
-            let room = UNPACKED_MAX_BYTES + 1 - inside.len();
-            inside.reserve_exact(inside.len().max(GROWTH_MIN_BYTES).min(room));
-        }
-        let before = (read, inside.len());
-        let status = inflater
-            .decompress_vec(&body[read..], &mut inside, FlushDecompress::None)
-            .map_err(|_| Stop::Broken(read))?;
-        read = usize::try_from(inflater.total_in()).unwrap_or(body.len());
-        if inside.len() > UNPACKED_MAX_BYTES {
-            return Err(Stop::TooLarge);
-        }
-        match status {
-            Status::StreamEnd if read == body.len() => return Ok(inside),
-            Status::StreamEnd => return Err(Stop::Broken(read)),
-            _ if before == (read, inside.len()) => return Err(Stop::Broken(read)),
-            _ => {}
-        }
-    }
-}
-
-fn guess(packed_bytes: usize) -> usize {
-    packed_bytes.saturating_mul(USUAL_RATIO).min(UNPACKED_MAX_BYTES)
 }
 
 #[cfg(test)]

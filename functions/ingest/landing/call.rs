@@ -83,8 +83,10 @@ pub async fn call(
     Answer::read(&client.query_typed(LAND, &parameters).await?)
 }
 
+type Each<T> = Vec<Option<T>>;
+
 /// Status and error of each event; absent where all of them are to be processed.
-fn quarantined(events: &[Event<'_>]) -> Option<(Vec<Option<&'static str>>, Vec<Option<String>>)> {
+fn quarantined(events: &[Event<'_>]) -> Option<(Each<&'static str>, Each<String>)> {
     if events.iter().all(|event| event.quarantined.is_none()) {
         return None;
     }
