@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
-use tokio_postgres::types::Json;
+use tokio_postgres::types::{Json, ToSql};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -64,6 +64,10 @@ pub async fn measure(site: &Site, table: &mut Table) {
         call.wal_bytes,
         most,
         "bytes",
+    );
+    table.figure(
+        "an event in a bare set-based INSERT of 100",
+        format!("{:.2} us", inserted(&client, site, &raw).await),
     );
     table.target(
         "an event in a batch of 100",
@@ -130,6 +134,32 @@ async fn server_times(client: &Client, site: &Site, raw: &RawValue) -> (f64, Cos
 async fn lsn(client: &Client) -> f64 {
     let sql = "select (pg_current_wal_insert_lsn() - '0/0')::float8";
     client.query_one(sql, &[]).await.unwrap().get(0)
+}
+
+/// The same rows as [`batched`]'s, in one statement with nothing around it.
+const INSERT_MANY: &str = "insert into public.bare (tenant_hk, api_key_hk, received_timestamp, client_ip, user_agent,
+     raw_payload, batch_id, event_key, request)
+   select 'canary-tenant', $1, clock_timestamp(), '203.0.113.77', 'canary-agent/1.0 (X11; Linux x86_64)', event, $3, key,
+     '{\"method\":\"POST\",\"path\":\"/e\",\"content_type\":\"application/json\",
+       \"origin\":\"https://canary-shop.example\",\"referrer\":\"https://canary-shop.example/basket\"}'
+   from unnest($2::jsonb[], $4::uuid[]) as sent(event, key)
+   on conflict (event_key, tenant_hk) where event_key is not null do nothing returning raw_event_id";
+
+async fn inserted(client: &Client, site: &Site, raw: &RawValue) -> f64 {
+    let statement = client.prepare(INSERT_MANY).await.unwrap();
+    let (key, payloads) = (site.key.hash(), vec![Json(raw); BATCH]);
+    let mut sample = Sample::default();
+    for n in 0..BATCHES + 10 {
+        let keys: Vec<Uuid> = (0..BATCH).map(|_| Uuid::now_v7()).collect();
+        let batch = Uuid::now_v7().to_string();
+        let began = Instant::now();
+        let parameters: [&(dyn ToSql + Sync); 4] = [&key.as_slice(), &payloads, &batch, &keys];
+        assert_eq!(client.query(&statement, &parameters).await.unwrap().len(), BATCH);
+        if n >= 10 {
+            sample.add(began.elapsed());
+        }
+    }
+    sample.p50() / BATCH as f64
 }
 
 async fn batched(site: &Site, raw: &RawValue) -> f64 {

@@ -2,7 +2,7 @@
 //!
 //! The three take turns in blocks, so that what else the machine does falls on all of them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 
@@ -47,6 +47,7 @@ struct Measured {
     bare: Sample,
     function: Sample,
     without: Sample,
+    own_stages: Sample,
     cpu_us: f64,
     resident_mib: f64,
 }
@@ -111,6 +112,7 @@ async fn rounds(site: &Site) -> Measured {
         bare: Sample::default(),
         function: Sample::default(),
         without: Sample::default(),
+        own_stages: Sample::default(),
         cpu_us: 0.0,
         resident_mib: 0.0,
     };
@@ -135,8 +137,20 @@ async fn rounds(site: &Site) -> Measured {
     }
     measured.cpu_us /= (BLOCKS * PER_BLOCK) as f64;
     measured.resident_mib = process::resident_mib(ingest.pid());
-    ingest.stop().await;
+    measured.own_stages = own_stages(&ingest.stop().await);
     measured
+}
+
+/// By the function's own log: what of a beacon's time was not the database's.
+fn own_stages(log: &str) -> Sample {
+    let mut sample = Sample::default();
+    for line in log.lines().filter(|line| line.contains("\"stored\":1,")) {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let milliseconds = |name: &str| line[name].as_f64().unwrap();
+        let own = milliseconds("duration_ms") - milliseconds("database_ms");
+        sample.add(Duration::from_secs_f64(own / 1e3));
+    }
+    sample
 }
 
 async fn messages(site: &Site) -> String {

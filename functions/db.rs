@@ -60,6 +60,14 @@ impl Database {
     pub async fn client(&self) -> Result<Arc<Client>, ConnectError> {
         // A thawed process first lets the connection's own task see that the server hung up.
         tokio::task::yield_now().await;
+        self.client_now().await
+    }
+
+    /// The same, for who has just let the connection's own task run: it waits for nothing while all is well.
+    ///
+    /// # Errors
+    /// As [`Database::client`].
+    pub async fn client_now(&self) -> Result<Arc<Client>, ConnectError> {
         let mut kept = self.kept.lock().await;
         if let Some(alive) = kept.take() {
             if alive.is_usable().await {

@@ -140,6 +140,7 @@ declare
   v_events boolean := 'table raw.site_tracking_events_r' = any (v_made);
   v_found boolean;
   v_rows bigint;
+  v_dependents text;
 begin
   if v_mode = 'leave' then
     return;
@@ -185,6 +186,12 @@ begin
       execute 'drop table raw.site_tracking_keys_r restrict';
     end if;
   end if;
+exception
+  when dependent_objects_still_exist then
+    get stacked diagnostics v_dependents = pg_exception_detail;
+    raise exception '%', sqlerrm
+      using errcode = 'TR016', detail = v_dependents,
+        hint = 'drop or change what depends on it, then run this again; no event was dropped';
 end
 $$;
 

@@ -17,25 +17,38 @@ pub async fn finish<T: Send + 'static>(
     work: impl Future<Output = Result<T, Failure>> + Send + 'static,
 ) -> Result<T, Failure> {
     let mut task = tokio::spawn(work);
-    let failure = match tokio::time::timeout_at(end + GRACE, &mut task).await {
-        Ok(Ok(ended)) => return ended,
-        Ok(Err(_)) => Failure::new(
+    match tokio::time::timeout_at(end + GRACE, &mut task).await {
+        Ok(ended) => ended.unwrap_or_else(|_| Err(panicked())),
+        Err(_) => {
+            task.abort();
+            Err(Failure {
+                may_have_made: true,
+                ..Failure::new(
+                    Kind::Deadline,
+                    "the database did not answer in time",
+                    "see pg_stat_activity for what blocks, then try again",
+                )
+            })
+        }
+    }
+}
+
+/// Runs `work`, which keeps its own time, in a task of its own.
+///
+/// # Errors
+/// It panicked.
+pub async fn catch<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T, Failure> {
+    tokio::spawn(work).await.map_err(|_| panicked())
+}
+
+fn panicked() -> Failure {
+    Failure {
+        may_have_made: true,
+        ..Failure::new(
             Kind::Panic,
             "the function has a defect and stopped in the middle of its work",
             "see the line with outcome panic in its log, and report it; nothing of this attempt was committed \
              unless the ledger says so",
-        ),
-        Err(_) => {
-            task.abort();
-            Failure::new(
-                Kind::Deadline,
-                "the database did not answer in time",
-                "see pg_stat_activity for what blocks, then try again",
-            )
-        }
-    };
-    Err(Failure {
-        may_have_made: true,
-        ..failure
-    })
+        )
+    }
 }

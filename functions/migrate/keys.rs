@@ -9,6 +9,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::Client;
 
 use super::failure::{Failure, Kind};
+use super::origin;
 use crate::site_key::SiteKey;
 
 /// Length of `raw.site_tracking_keys_r.tenant_bk`.
@@ -48,7 +49,12 @@ impl Wanted {
                     "leave it out to allow any origin",
                 ))
             }
-            Some(origins) => Some(origins.iter().map(|o| origin(o)).collect::<Result<_, _>>()?),
+            Some(origins) => Some(
+                origins
+                    .iter()
+                    .map(|entry| origin::read(entry))
+                    .collect::<Result<_, _>>()?,
+            ),
             None => None,
         };
         Ok(Self {
@@ -56,53 +62,6 @@ impl Wanted {
             ..self
         })
     }
-}
-
-/// An entry of the list as a browser would send it: lower case, no path, no default port.
-fn origin(entry: &str) -> Result<String, Failure> {
-    let origin = entry.trim().to_ascii_lowercase();
-    let origin = origin.strip_suffix('/').unwrap_or(&origin);
-    if origin == "null" || origin == "required" || is_origin(origin) {
-        return Ok(origin.to_owned());
-    }
-    Err(Failure::request(
-        format!("{entry:?} is no origin"),
-        "write scheme, host and port as a browser sends them: https://shop.example, https://*.example.com, null, required",
-    ))
-}
-
-fn is_origin(origin: &str) -> bool {
-    let Some((scheme, rest)) = origin.split_once("://") else {
-        return false;
-    };
-    let rest = rest.strip_prefix("*.").unwrap_or(rest);
-    let (host, port) = match rest.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-        _ => (rest, None),
-    };
-    let default_port = match scheme {
-        "https" => "443",
-        "http" => "80",
-        _ => "",
-    };
-    let port_is_fine = port.is_none_or(|port| port.parse::<u16>().is_ok() && port != default_port);
-    let host_is_fine = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .map_or_else(
-            || {
-                !host.is_empty()
-                    && host
-                        .bytes()
-                        .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
-            },
-            |address| address.parse::<std::net::Ipv6Addr>().is_ok(),
-        );
-    let scheme_is_fine = scheme
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
-        && scheme.starts_with(|first: char| first.is_ascii_alphabetic());
-    scheme_is_fine && host_is_fine && port_is_fine
 }
 
 /// Makes a key; the answer holds it, and nothing else ever does.
@@ -314,33 +273,6 @@ fn digit(byte: u8) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_origin_is_what_a_browser_sends() {
-        for (entry, is) in [
-            ("https://shop.example", Some("https://shop.example")),
-            (" HTTPS://Shop.Example/ ", Some("https://shop.example")),
-            ("https://*.example.com", Some("https://*.example.com")),
-            ("http://localhost:3000", Some("http://localhost:3000")),
-            ("http://[::1]:3000", Some("http://[::1]:3000")),
-            ("http://[::1]", Some("http://[::1]")),
-            ("chrome-extension://abcdef", Some("chrome-extension://abcdef")),
-            ("null", Some("null")),
-            ("required", Some("required")),
-            ("https://shop.example:443", None),
-            ("http://shop.example:80", None),
-            ("https://shop.example/path", None),
-            ("https://shop.example:port", None),
-            ("https://shop.*.example", None),
-            ("https://", None),
-            ("://shop.example", None),
-            ("shop.example", None),
-            ("*", None),
-            ("", None),
-        ] {
-            assert_eq!(origin(entry).ok().as_deref(), is, "{entry:?}");
-        }
-    }
 
     #[test]
     fn a_key_is_wanted_for_a_tenant_and_for_somebody() {

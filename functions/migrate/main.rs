@@ -22,7 +22,8 @@ async fn main() -> Result<(), Error> {
                 request_id: event.context.request_id,
                 deadline_ms: event.context.deadline,
             };
-            let answered = migrate.handle(&event.payload, &invocation).await;
+            // On the heap: the compiler gives up on laying out all stages of a deploy inside one future.
+            let answered = Box::pin(migrate.handle(&event.payload, &invocation)).await;
             answered.map_err(|undelivered| Diagnostic {
                 error_type: "Undelivered".to_owned(),
                 error_message: undelivered.to_string(),

@@ -27,6 +27,7 @@ pub mod run;
 pub mod login;
 pub mod record;
 pub mod keys;
+pub mod origin;
 pub mod report;
 pub mod failure;
 pub mod answer;

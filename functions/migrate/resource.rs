@@ -19,7 +19,7 @@ use super::properties;
 use super::report::Report;
 use super::run::{self, Order};
 use super::time_left::{self, Work};
-use crate::config::{self, Environment};
+use crate::config::Environment;
 
 /// What came of a request: the answer, and what the log tells beside it.
 pub struct Fulfilled {
@@ -31,8 +31,21 @@ pub struct Fulfilled {
     pub failure: Option<Failure>,
 }
 
-/// Does what the event asks for, in time.
+/// Does what the event asks for, in time; a panic anywhere in it is a failure like any other.
 pub async fn fulfil(
+    environment: &Environment,
+    event: &RawValue,
+    envelope: &Envelope,
+    deadline_ms: u64,
+) -> Fulfilled {
+    let (environment, event, owned) = (environment.clone(), event.to_owned(), envelope.clone());
+    let fulfilling = async move { fulfil_unguarded(&environment, &event, &owned, deadline_ms).await };
+    guard::catch(fulfilling)
+        .await
+        .unwrap_or_else(|failure| failed(envelope, None, failure))
+}
+
+async fn fulfil_unguarded(
     environment: &Environment,
     event: &RawValue,
     envelope: &Envelope,
@@ -79,24 +92,18 @@ async fn work(
     let database = properties::database(&resource, environment)?;
     let end = time_left::end_of(work_of(request), deadline_ms, std::time::SystemTime::now())?;
     #[cfg(feature = "provoke-panic")]
-    let provoked = resource.has("ProvokePanic");
+    let provoked = resource.text("ProvokePanic");
+    #[cfg(feature = "provoke-panic")]
+    assert_ne!(provoked.as_deref(), Some("while reading"), "provoked");
     let notes = notes(&fields, &resource, request);
     let mut report = guard::finish(end, async move {
         #[cfg(feature = "provoke-panic")]
-        assert!(!provoked, "provoked");
-        run(&database, &order, end).await
+        assert_eq!(provoked, None, "provoked");
+        run::run(&database, &order, end).await
     })
     .await?;
     report.notes.extend(notes);
     Ok(report)
-}
-
-async fn run(
-    database: &config::Database,
-    order: &Order,
-    end: tokio::time::Instant,
-) -> Result<Report, Failure> {
-    run::run(database, order, end).await
 }
 
 fn work_of(request: Request) -> Work {
@@ -116,19 +123,22 @@ fn order(
         stack_id: envelope.stack_id.clone(),
         logical_resource_id: envelope.logical_resource_id.clone(),
     };
-    let wish = match request {
-        Request::Create | Request::Update => Wish::Have(Some(owner)),
-        Request::Delete => Wish::Leave(owner, on_delete),
-    };
+    let request_id = envelope.request_id.clone();
+    // A property that a Delete does not need must not keep a stack from going.
+    if request == Request::Delete {
+        return Ok(Order {
+            wish: Wish::Leave(owner, on_delete),
+            login: None,
+            environment: properties::environment(resource, "Environment").unwrap_or_default(),
+            request_id,
+        });
+    }
+    let login = properties::login(resource, "IngestUser", "IngestConnectionLimit")?;
     Ok(Order {
-        wish,
-        login: Some(properties::login(
-            resource,
-            "IngestUser",
-            "IngestConnectionLimit",
-        )?),
+        wish: Wish::Have(Some(owner)),
+        login: Some(login),
         environment: properties::environment(resource, "Environment")?,
-        request_id: envelope.request_id.clone(),
+        request_id,
     })
 }
 

@@ -11,6 +11,9 @@ use crate::INGEST;
 
 const EVENT: &str = r#"{"event":"canary-payload"}"#;
 
+/// `{"a":1}` as Python's gzip has it.
+const GZIPPED: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xab\x56\x4a\x54\xb2\x32\xac\x05\x00\xaf\xac\x1b\x56\x07\x00\x00\x00";
+
 fn asking(request: Request) -> Request {
     request.header("x-ingest-explain", Some("1"))
 }
@@ -85,6 +88,8 @@ async fn each_decision_is_told() {
     let in_path = Request::post(Shape::V1, "", EVENT).header("x-api-key", None);
     let in_path = in_path.path(&format!("/{}/e", site.key.expose()));
     let referred = post(EVENT).header("origin", None);
+    let in_body = format!(r#"{{"a":1,"token":"{}"}}"#, site.key.expose());
+    let in_body = Request::post(Shape::V2, "", &in_body).header("x-api-key", None);
     let image = post("").no_body().method("GET").path("/o.gif").query("e=pv");
     for (label, request, pointer, expected) in [
         ("gateway", post(EVENT), "/gateway", json!("http_api")),
@@ -100,6 +105,33 @@ async fn each_decision_is_told() {
             post("").base64(EVENT.as_bytes()),
             "/body/sent_bytes",
             json!(EVENT.len()),
+        ),
+        (
+            "encoding",
+            post("").base64(GZIPPED),
+            "/body/encoding_found",
+            json!("gzip"),
+        ),
+        (
+            "size without it",
+            post("").base64(GZIPPED),
+            "/body/unpacked_bytes",
+            json!(7),
+        ),
+        ("step", post("a=1&b=2"), "/ladder_step", json!("form")),
+        ("step of a query", image.clone(), "/ladder_step", json!("query")),
+        ("key in the body", in_body, "/sender/site_key_in", json!("body")),
+        (
+            "a quarantined one",
+            post(r#"[{"a":1},{"a":"\u0000"}]"#),
+            "/events/quarantined",
+            json!([{ "index": 1, "error": "nul", "offset": 6 }]),
+        ),
+        (
+            "no step",
+            post("").base64(b"\x00\xff"),
+            "/would_answer",
+            json!({ "status": 400, "error": "undecodable" }),
         ),
         ("key", post(EVENT), "/sender/site_key_in", json!("x-api-key")),
         ("key in the path", in_path, "/sender/site_key_in", json!("path")),

@@ -81,6 +81,8 @@ const RULES: &[Rule] = &[
             "migrate/properties.rs",
             "migrate/plan.rs",
             "migrate/answer.rs",
+            "migrate/origin.rs",
+            "migrate/report.rs",
         ]),
         why: "what parses and decides knows no clock and no network",
     },

@@ -277,6 +277,8 @@ async fn an_audit_that_raises_or_hangs_costs_no_event() {
             audit_wrapper()
         );
         site.admin.batch_execute(&sql).await.unwrap();
+        let sql = format!("alter role {} set statement_timeout = '1s'", site.login);
+        site.admin.batch_execute(&sql).await.unwrap();
         let ingest = site.start(INGEST).await;
         for body in [r#"{"a":1}"#, r#"[{"a":2},{"a":3}]"#] {
             let answer = ingest.send(&Request::post(V2, site.key.expose(), body)).await;

@@ -204,17 +204,26 @@ async fn a_delete_whose_database_is_gone_succeeds_and_one_whose_server_is_silent
 #[tokio::test]
 async fn a_panic_is_answered_and_the_next_event_is_served() {
     let mut stack = Stack::new(shared().await).await;
-    stack.set("ProvokePanic", "true");
-    let answer = stack.create().await;
-    assert_failed(&answer, "the function has a defect");
-    assert!(!answer["PhysicalResourceId"]
-        .as_str()
-        .unwrap()
-        .ends_with("/not-created"));
-    stack.function.output_with(r#""outcome":"panic""#).await;
+    for place in ["while reading", "while working"] {
+        stack.set("ProvokePanic", place);
+        stack.physical_id = None;
+        let answer = stack.create().await;
+        assert_failed(&answer, "the function has a defect");
+        let id = answer["PhysicalResourceId"].as_str().unwrap();
+        assert!(!id.ends_with("/not-created"), "{id}");
+        stack.function.output_with(r#""outcome":"panic""#).await;
+    }
     stack.properties.as_object_mut().unwrap().remove("ProvokePanic");
     assert_eq!(stack.delete().await["Data"]["Outcome"], "unchanged");
     assert_eq!(stack.create().await["Status"], "SUCCESS");
+}
+
+#[test]
+fn a_panic_can_be_provoked_in_test_builds_only() {
+    let manifest = std::fs::read_to_string(crate::support::tools::project().join("Cargo.toml")).unwrap();
+    let (shipped, tested) = manifest.split_once("[dev-dependencies]").unwrap();
+    assert!(tested.contains(r#"features = ["provoke-panic"]"#));
+    assert!(shipped.contains("provoke-panic = []") && !shipped.contains(r#""provoke-panic""#));
 }
 
 #[tokio::test]
@@ -359,6 +368,24 @@ async fn a_failed_attempt_is_in_the_ledger_with_its_reason() {
     );
     client.batch_execute("drop view public.report").await.unwrap();
     assert_eq!(stack.delete().await["Data"]["Outcome"], "rolled_back");
+}
+
+#[tokio::test]
+async fn what_verify_does_not_accept_is_not_committed() {
+    let mut stack = Stack::new(shared().await).await;
+    let client = stack.client().await;
+    client
+        .batch_execute("alter default privileges grant insert on tables to tracking_ingest_role")
+        .await
+        .unwrap();
+    let before = catalog(&client).await;
+    let answer = stack.create().await;
+    assert_failed(&answer, "TR011");
+    assert_failed(
+        &answer,
+        "tracking_ingest_role has INSERT on raw.site_tracking_events_r",
+    );
+    assert_eq!(catalog(&client).await, before);
 }
 
 #[tokio::test]

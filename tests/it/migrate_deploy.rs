@@ -2,7 +2,8 @@
 
 use serde_json::{json, Value};
 
-use crate::migrate_stack::{catalog, number, roles, shared, Stack};
+use crate::migrate_stack::{catalog, number, roles, secrets, shared, Stack, BINARY};
+use crate::support::function::Function;
 use crate::support::postgres::{Cluster, Version};
 
 const ROWS: &str = "select count(*) from raw.site_tracking_events_r";
@@ -99,6 +100,7 @@ async fn an_update_applies_what_differs_and_keeps_the_id() {
         .unwrap();
     let mended = stack.update().await;
     assert_succeeded(&mended);
+    assert_eq!(mended["Data"]["Outcome"], "applied");
     assert!(
         mended["Reason"]
             .as_str()
@@ -339,13 +341,99 @@ async fn the_ingest_login_may_land_events_and_nothing_else() {
 
 #[tokio::test]
 async fn the_login_is_allowed_tokens_where_iam_is_used_and_rds_knows_them() {
-    let cluster = Cluster::own(Version::Default);
+    // A token is a password to PostgreSQL: this server takes any.
+    let trusting = std::env::temp_dir().join(format!("hba-{}.conf", uuid::Uuid::now_v7()));
+    std::fs::write(&trusting, "hostssl all all 127.0.0.1/32 trust\n").unwrap();
+    let setting = format!("hba_file = '{}'", trusting.display());
+    let cluster = Cluster::start(&Version::Default.bin(), &[&setting, "fsync = off"]);
     let mut stack = Stack::new(&cluster).await;
     let client = stack.client().await;
     client.batch_execute("create role rds_iam nologin").await.unwrap();
     let member = "select count(*) from pg_auth_members where roleid = 'rds_iam'::regrole";
-    stack.create().await;
+    assert_succeeded(&stack.create().await);
     assert_eq!(number(&client, member).await, 0, "by password");
+
+    let mut environment = secrets();
+    environment.extend([
+        ("AWS_REGION", "eu-west-1".to_owned()),
+        ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE".to_owned()),
+        (
+            "AWS_SECRET_ACCESS_KEY",
+            "canary-of-the-secret-access-key".to_owned(),
+        ),
+        ("AWS_SESSION_TOKEN", "canary-of-the-session-token".to_owned()),
+    ]);
+    stack.function = Function::start(BINARY, &environment).await;
+    stack.set("DatabaseAuth", "iam");
+    assert_succeeded(&stack.update().await);
+    assert_eq!(number(&client, member).await, 1, "by token");
+    let output = stack.function.output();
+    assert!(!output.contains("canary-of-the"), "{output}");
+    std::fs::remove_file(trusting).unwrap();
+}
+
+#[tokio::test]
+async fn a_migrator_that_may_only_make_schemas_and_roles_comes_and_goes_too() {
+    for version in Version::ALL {
+        let cluster = Cluster::own(version);
+        let mut stack = Stack::new(&cluster).await;
+        let client = stack.client().await;
+        let migrator = "create role migrator login createrole password 'canary-of-the-migrator'";
+        let grant = format!("grant create on database {} to migrator", stack.database.name);
+        client
+            .batch_execute(&format!("{migrator}; {grant}"))
+            .await
+            .unwrap();
+        let before = (catalog(&client).await, roles(&client).await);
+        let mut environment = secrets();
+        environment.retain(|(name, _)| *name != "DB_MIGRATOR_PASSWORD");
+        environment.push(("DB_MIGRATOR_PASSWORD", "canary-of-the-migrator".to_owned()));
+        stack.function = Function::start(BINARY, &environment).await;
+        stack.set("MigratorUser", "migrator");
+        assert_succeeded(&stack.create().await);
+        let again = stack.update().await;
+        assert_eq!(again["Data"]["Outcome"], "unchanged", "{version:?}: {again}");
+        let deleted = stack.delete().await;
+        assert_eq!(
+            deleted["Data"]["Outcome"], "rolled_back",
+            "{version:?}: {deleted}"
+        );
+        let after = (catalog(&client).await, roles(&client).await);
+        assert_eq!(after, before, "{version:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_of_somebody_else_is_left_alone_and_said_so() {
+    let mut stack = Stack::new(shared().await).await;
+    let client = stack.client().await;
+    client
+        .batch_execute("create schema migrations; create table migrations.migration_log (theirs int)")
+        .await
+        .unwrap();
+    let created = stack.create().await;
+    assert_succeeded(&created);
+    assert!(
+        created["Reason"].as_str().unwrap().contains("no ledger is kept"),
+        "{created}"
+    );
+    let made = catalog(&client).await;
+    let deleted = stack.delete().await;
+    assert_eq!(deleted["Data"]["Outcome"], "unchanged", "{deleted}");
+    assert_eq!(catalog(&client).await, made);
+    assert_eq!(
+        number(&client, "select count(*) from migrations.migration_log").await,
+        0
+    );
+}
+
+#[tokio::test]
+async fn a_property_that_a_delete_does_not_need_does_not_keep_a_stack() {
+    let mut stack = Stack::new(shared().await).await;
+    stack.create().await;
+    stack.set("IngestConnectionLimit", "many");
+    stack.set("Environment", "nowhere");
+    assert_eq!(stack.delete().await["Data"]["Outcome"], "rolled_back");
 }
 
 #[tokio::test]

@@ -1,14 +1,14 @@
 //! V001 by hand: the files run under `psql` as they are, more than once, after a failure, with few privileges.
 
 use crate::support::database::{v001, Database};
-use crate::support::postgres::{Cluster, Version};
-use crate::support::v001::{catalog, refusal, steps, Operator, Step};
+use crate::support::postgres::Version;
+use crate::support::v001::{alone, assert_same, catalog, refusal, steps, Operator, Step};
 use tokio_postgres::Client;
 
 #[tokio::test]
 async fn each_file_runs_twice_with_and_without_a_transaction_and_the_undo_is_complete() {
     for version in Version::ALL {
-        let cluster = Cluster::own(version);
+        let cluster = alone(version).await;
         for limited in [false, true] {
             let database = Database::empty(&cluster).await;
             let operator = match limited {
@@ -38,10 +38,10 @@ async fn each_file_twice(operator: &Operator<'_>, client: &Client, arguments: &[
     let after = catalog(client).await;
     let again = notice(&operator.must("create", arguments).stderr);
     assert!(again.contains("nothing was made"), "{label}: {again}");
-    assert_eq!(
-        catalog(client).await,
-        after,
-        "{label}: a second create changed something"
+    assert_same(
+        &catalog(&client).await,
+        &after,
+        &format!("{label}: a second create changed something"),
     );
     for _ in 0..2 {
         let said = operator.must("verify", arguments);
@@ -53,13 +53,17 @@ async fn each_file_twice(operator: &Operator<'_>, client: &Client, arguments: &[
     }
     let gone = notice(&operator.must("rollback", arguments).stderr);
     assert!(gone.contains("V001 is rolled back"), "{label}: {gone}");
-    assert_eq!(catalog(client).await, before, "{label}: the undo is not complete");
+    assert_same(
+        &catalog(&client).await,
+        &before,
+        &format!("{label}: the undo is not complete"),
+    );
     let again = notice(&operator.must("rollback", arguments).stderr);
     assert!(again.contains("dropped: nothing"), "{label}: {again}");
-    assert_eq!(
-        catalog(client).await,
-        before,
-        "{label}: a second rollback changed something"
+    assert_same(
+        &catalog(&client).await,
+        &before,
+        &format!("{label}: a second rollback changed something"),
     );
 }
 
@@ -93,7 +97,7 @@ async fn a_failure_after_any_step_is_repaired_by_create_and_by_rollback_on_the_n
 }
 
 async fn failures_are_repaired(version: Version, by: By) {
-    let cluster = Cluster::own(version);
+    let cluster = alone(version).await;
     let database = Database::empty(&cluster).await;
     let client = database.superuser().await;
     client.batch_execute(TENANTS).await.unwrap();
@@ -113,7 +117,11 @@ async fn failures_are_repaired(version: Version, by: By) {
                     client.batch_execute(&verify).await.unwrap();
                     client.batch_execute(&rollback).await.unwrap();
                 }
-                assert_eq!(catalog(&client).await, before, "{label}, repaired by {repair}");
+                assert_same(
+                    &catalog(&client).await,
+                    &before,
+                    &format!("{label}, repaired by {repair}"),
+                );
             }
         }
     }
@@ -142,7 +150,7 @@ async fn the_steps_are_sent_one_by_one_inside_one_transaction_and_leave_the_sess
     const SESSION: &str = "select string_agg(name || '=' || setting, ' ' order by name) from pg_settings
         where name in ('search_path', 'statement_timeout', 'lock_timeout', 'default_transaction_read_only')";
     for version in Version::ALL {
-        let cluster = Cluster::own(version);
+        let cluster = alone(version).await;
         let database = Database::empty(&cluster).await;
         let client = database.superuser().await;
         client
@@ -210,7 +218,7 @@ async fn what_needs_adoption_is_refused_by_name_and_not_touched_even_if_psql_goe
         ("create schema raw; create view raw.site_tracking_keys_r as select 1 as one", "raw.site_tracking_keys_r is no table"),
     ];
     for version in Version::ALL {
-        let cluster = Cluster::own(version);
+        let cluster = alone(version).await;
         for (predecessor, difference) in cases {
             let database = Database::empty(&cluster).await;
             let client = database.superuser().await;
@@ -228,7 +236,11 @@ async fn what_needs_adoption_is_refused_by_name_and_not_touched_even_if_psql_goe
                     "{version:?}: {}",
                     said.stderr
                 );
-                assert_eq!(catalog(&client).await, before, "{version:?} {arguments:?}");
+                assert_same(
+                    &catalog(&client).await,
+                    &before,
+                    &format!("{version:?} {arguments:?}"),
+                );
             }
             let (code, ..) = refusal(client.batch_execute(&v001("create")).await);
             assert_eq!(code, "TR010");
@@ -266,7 +278,7 @@ async fn a_missing_permission_is_named_with_the_grant_to_run() {
         ),
     ];
     for version in Version::ALL {
-        let cluster = Cluster::own(version);
+        let cluster = alone(version).await;
         for (there, taken, remedy) in cases {
             let database = Database::empty(&cluster).await;
             let operator = Operator::limited(&database).await;
@@ -292,7 +304,7 @@ async fn a_missing_permission_is_named_with_the_grant_to_run() {
 
 #[tokio::test]
 async fn a_role_that_may_not_be_made_is_asked_for_and_bound_when_it_is_there() {
-    let cluster = Cluster::own(Version::Default);
+    let cluster = alone(Version::Default).await;
     let database = Database::empty(&cluster).await;
     let operator = Operator::limited(&database).await;
     let said = operator.must("create", &["-1"]).stderr;

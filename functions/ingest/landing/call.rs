@@ -83,10 +83,11 @@ pub async fn call(
     Answer::read(&client.query_typed(LAND, &parameters).await?)
 }
 
-type Each<T> = Vec<Option<T>>;
+/// A column of each event's status, and one of each event's error.
+type Verdicts = (Vec<Option<&'static str>>, Vec<Option<String>>);
 
 /// Status and error of each event; absent where all of them are to be processed.
-fn quarantined(events: &[Event<'_>]) -> Option<(Each<&'static str>, Each<String>)> {
+fn quarantined(events: &[Event<'_>]) -> Option<Verdicts> {
     if events.iter().all(|event| event.quarantined.is_none()) {
         return None;
     }

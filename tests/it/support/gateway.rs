@@ -5,6 +5,7 @@
 
 use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
+use serde_json::value::RawValue;
 use serde_json::{json, Map, Value};
 
 use super::tools;
@@ -167,6 +168,15 @@ impl Request {
         let mut headers = headers.filter_map(|name| self.event[name].as_object()).flatten();
         let (_, value) = headers.find(|(name, _)| name.eq_ignore_ascii_case("origin"))?;
         value.as_str().or_else(|| value[0].as_str())
+    }
+
+    /// The body and, where it is a list, each of its elements, if they can be told from other text.
+    pub fn telling_bodies(&self) -> Vec<String> {
+        let body = self.event["body"].as_str().unwrap_or_default();
+        let elements: Vec<&RawValue> = serde_json::from_str(body).unwrap_or_default();
+        let texts = elements.into_iter().map(RawValue::get).chain([body]);
+        let is_telling = |text: &&str| (7..1_000).contains(&text.len());
+        texts.filter(is_telling).take(200).map(str::to_owned).collect()
     }
 
     /// The event, for what has no method here.

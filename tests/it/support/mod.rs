@@ -1,8 +1,9 @@
 //! The world around the functions: real PostgreSQL, and AWS at its wire.
 //!
 //! [`postgres`] and [`database`] give throwaway servers with TLS and fresh databases; [`function`] runs a real
-//! binary under [`runtime_api`]; [`response_url`] is where CloudFormation waits; [`proxy`] stands between a
-//! function and the database to cut, reset and count.
+//! binary under [`runtime_api`]; [`http_api`] is the gateway that a browser reaches; [`response_url`] is where
+//! CloudFormation waits; [`browser`] is a real one; [`proxy`] stands between a function and the database to cut,
+//! reset and count.
 #![allow(dead_code, reason = "each program that includes this uses a part of it")]
 #![allow(
     clippy::unwrap_used,
@@ -19,6 +20,8 @@ pub mod v001;
 pub mod runtime_api;
 pub mod function;
 pub mod gateway;
+pub mod http_api;
+pub mod browser;
 pub mod site;
 pub mod response_url;
 pub mod proxy;

@@ -1,10 +1,11 @@
 //! A tenant's site: a database with V001, a key, the least-privileged login, and `ingest` in front of it.
 //!
-//! Everything about a visitor here is a canary: its agent, pages and payloads hold the word, its addresses, the key
-//! and the password are watched. What `ingest` writes to its log is searched for all of them when it is stopped.
+//! Everything about a visitor here is a canary: its agent and pages hold the word, its addresses, keys, password and
+//! the bodies that it sends are watched. What `ingest` writes is searched for all of them when it is stopped.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Mutex;
 
 use serde_json::Value;
 use site_tracking::site_key::SiteKey;
@@ -90,7 +91,7 @@ impl Site {
     pub async fn start_with(&self, path: &str, environment: &[(&'static str, String)]) -> Watched {
         Watched {
             function: Some(Function::start(path, environment).await),
-            secrets: vec![self.key.expose()[4..].to_owned()],
+            bodies: Mutex::new(Vec::new()),
         }
     }
 
@@ -125,12 +126,13 @@ impl Site {
 /// A running function whose output is searched for canaries when it is stopped; it must be stopped.
 pub struct Watched {
     function: Option<Function>,
-    secrets: Vec<String>,
+    bodies: Mutex<Vec<String>>,
 }
 
 impl Watched {
     /// One request through the gateway.
     pub async fn send(&self, request: &Request) -> Answer {
+        self.bodies.lock().unwrap().extend(request.telling_bodies());
         Answer::of(&self.invoke(request.json()).await)
     }
 
@@ -140,9 +142,15 @@ impl Watched {
     /// It wrote what no log may hold.
     pub async fn stop(mut self) -> String {
         let output = self.function.take().unwrap().stop().await;
-        let watched = self.secrets.iter().map(String::as_str);
-        for secret in watched.chain([CANARY]).chain(ADDRESSES) {
-            assert!(!output.contains(secret), "the log holds {secret:?}:\n{output}");
+        let unescaped = output.replace("\\\"", "\"");
+        let bodies = self.bodies.get_mut().unwrap();
+        for secret in bodies
+            .iter()
+            .map(String::as_str)
+            .chain([CANARY, "stk_"])
+            .chain(ADDRESSES)
+        {
+            assert!(!unescaped.contains(secret), "the log holds {secret:?}:\n{output}");
         }
         output
     }

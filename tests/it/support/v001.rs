@@ -3,9 +3,12 @@
 use std::io::Write;
 use std::process::{Output, Stdio};
 
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
 use tokio_postgres::{Client, Error};
 
 use super::database::{v001, Database};
+use super::postgres::{Cluster, Version};
+use super::wait;
 
 /// One step of a file: what stands between two lines `-- step: name`.
 pub struct Step {
@@ -26,6 +29,50 @@ pub fn steps(verb: &str) -> Vec<Step> {
             }
         })
         .collect()
+}
+
+/// A server of this version as it was at first, for one test at a time: roles belong to the whole server, and these
+/// tests make and drop them. A server for each test would cost more than the test.
+pub async fn alone(version: Version) -> MutexGuard<'static, Cluster> {
+    static CLUSTERS: [OnceCell<Mutex<Cluster>>; 3] = [const { OnceCell::const_new() }; 3];
+    let cluster = CLUSTERS[version as usize]
+        .get_or_init(|| async { Mutex::new(Cluster::own(version)) })
+        .await
+        .lock()
+        .await;
+    clear(&cluster).await;
+    cluster
+}
+
+/// Drops the databases and the roles that an earlier test left.
+async fn clear(cluster: &Cluster) {
+    const LEFT: &str = "select format('drop database %I', datname) from pg_database
+          where datname not in ('postgres', 'template0', 'template1')
+        union all select format('drop role %I', rolname) from pg_roles where rolname !~ '^(pg_|postgres$)'";
+    let name = "postgres".to_owned();
+    let client = Database { cluster, name }.superuser().await;
+    for row in client.query(LEFT, &[]).await.unwrap() {
+        let sql: String = row.get(0);
+        let others = "select pg_terminate_backend(pid) from pg_stat_activity
+            where pid <> pg_backend_pid() and backend_type = 'client backend'";
+        wait::until_async(&sql, std::time::Duration::from_secs(20), || async {
+            client.batch_execute(others).await.unwrap();
+            client.batch_execute(&sql).await.ok()
+        })
+        .await;
+    }
+}
+
+/// A fresh database with V001 in it.
+pub async fn layered(cluster: &Cluster) -> Database<'_> {
+    let database = Database::empty(cluster).await;
+    database
+        .superuser()
+        .await
+        .batch_execute(&v001("create"))
+        .await
+        .unwrap();
+    database
 }
 
 /// Who runs `psql`, on which database.
@@ -135,9 +182,11 @@ pub async fn catalog(client: &Client) -> String {
           where nspname !~ '^pg_' and nspname not in ('information_schema', 'migrations')),
         rel as (select c.*, ns.nspname from pg_class c join ns on ns.oid = c.relnamespace)
         select coalesce(string_agg(line, E'\n' order by line collate "C"), '') from (
-          select format('schema %s %s %s', nspname, nspowner::regrole, coalesce(nspacl, acldefault('n', nspowner))) as line
+          select format('schema %s %s %s', nspname, nspowner::regrole, 
+            array(select unnest(coalesce(nspacl, acldefault('n', nspowner)))::text order by 1)) as line
           from ns
-          union all select format('relation %s %s.%s %s %s %s', relkind, nspname, relname, relowner::regrole, relacl,
+          union all select format('relation %s %s.%s %s %s %s', relkind, nspname, relname, relowner::regrole,
+            array(select unnest(relacl)::text order by 1),
             reloptions) from rel
           union all select format('column %s.%s %s %s %s %s %s', nspname, relname, attname,
             format_type(atttypid, atttypmod), attnotnull, pg_get_expr(adbin, adrelid), attacl)
@@ -146,7 +195,8 @@ pub async fn catalog(client: &Client) -> String {
           union all select format('constraint %s %s %s', conrelid::regclass, conname, pg_get_constraintdef(k.oid))
             from pg_constraint k join ns on ns.oid = connamespace
           union all select 'index ' || pg_get_indexdef(rel.oid) from rel where relkind = 'i'
-          union all select format('function %s %s %s', pg_get_functiondef(p.oid), proowner::regrole, proacl)
+          union all select format('function %s %s %s', pg_get_functiondef(p.oid), proowner::regrole,
+            array(select unnest(proacl)::text order by 1))
             from pg_proc p join ns on ns.oid = pronamespace
           union all select 'trigger ' || pg_get_triggerdef(t.oid) from pg_trigger t join rel on rel.oid = tgrelid
             where not tgisinternal
@@ -157,4 +207,13 @@ pub async fn catalog(client: &Client) -> String {
           union all select format('member %s %s', roleid::regrole, member::regrole) from pg_auth_members
         ) as lines"#;
     client.query_one(SQL, &[]).await.unwrap().get(0)
+}
+
+/// Panics with the lines that differ, and no others.
+#[track_caller]
+pub fn assert_same(found: &str, expected: &str, label: &str) {
+    let lacks = |text: &str, line: &&str| !text.lines().any(|other| other == *line);
+    let gone: Vec<_> = expected.lines().filter(|line| lacks(found, line)).collect();
+    let new: Vec<_> = found.lines().filter(|line| lacks(expected, line)).collect();
+    assert!(found == expected, "{label}:\ngone {gone:#?}\nnew {new:#?}");
 }
