@@ -1,9 +1,9 @@
 //! The ladder's first step: compression taken off; pure.
 //!
 //! In: a body as it was sent. Out: what is inside, and which coding it was in. The first bytes tell, whatever a
-//! header says: gzip (of several members too) and zlib begin with marks of their own, a raw deflate stream is what
-//! is no text and inflates to the end into text. The output is capped while it streams, so that a small body that
-//! unpacks into a large one costs no more than the limit.
+//! header says: gzip (of several members too), zstd and zlib begin with marks of their own, a raw deflate stream is
+//! what is no text and inflates to the end into text. Brotli alone has to be announced. The output is capped while
+//! it streams, so that a small body that unpacks into a large one costs no more than the limit.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ mod inflate;
 use super::super::api_event::Body;
 use super::super::failure::{Refusal, Undecodable};
 use super::BODY_MAX_BYTES;
-use inflate::{gunzip, inflate, Stop};
+use inflate::{inflate, Stop};
 
 /// Bytes that a body may unpack to: twice what may be sent plain. Browsers send 64 KiB at most while a page goes
 /// away, and a batch of JSON shrinks to a tenth; twenty of these at once stay below 128 MB of memory, since only
@@ -22,8 +22,13 @@ pub const UNPACKED_MAX_BYTES: usize = 8 * 1024 * 1024;
 /// Codings on top of each other that are taken off: a tracker's own, and that of a proxy behind it.
 const LAYERS_MAX: usize = 2;
 
-/// What each gzip member begins with.
+/// What streams that nothing else begins like begin with.
+const MARKS: [(&[u8], Coding); 2] = [(GZIP_MARK, Coding::Gzip), (ZSTD_MARK, Coding::Zstd)];
 const GZIP_MARK: &[u8] = &[0x1f, 0x8b];
+const ZSTD_MARK: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+
+/// Brotli has no mark: it is tried where the sender says so.
+const BROTLI_NAME: &str = "br";
 
 /// A body without its compression.
 #[derive(Debug)]
@@ -54,6 +59,10 @@ pub enum Coding {
     Zlib,
     /// RFC 1951, what some libraries call deflate.
     Deflate,
+    /// RFC 8878.
+    Zstd,
+    /// RFC 7932.
+    Brotli,
 }
 
 impl Coding {
@@ -63,12 +72,25 @@ impl Coding {
             Self::Gzip => "gzip",
             Self::Zlib => "zlib",
             Self::Deflate => "deflate",
+            Self::Zstd => "zstd",
+            Self::Brotli => "br",
+        }
+    }
+
+    fn broken(self) -> &'static str {
+        match self {
+            Self::Gzip => "broken gzip",
+            Self::Zlib => "broken zlib",
+            Self::Deflate => "broken deflate",
+            Self::Zstd => "broken zstd",
+            Self::Brotli => "broken brotli",
         }
     }
 }
 
-/// Takes off what compression there is.
-pub fn unpack<'a>(body: &'a Body<'_>) -> Unpacked<'a> {
+/// Takes off what compression there is. `said` is what the sender says of it.
+pub fn unpack<'a>(body: &'a Body<'_>, said: Option<&str>) -> Unpacked<'a> {
+    let may_be_brotli = said.is_some_and(|said| said.to_ascii_lowercase().contains(BROTLI_NAME));
     let mut unpacked = Unpacked {
         bytes: Cow::Borrowed(&body.bytes),
         coding: None,
@@ -81,7 +103,7 @@ pub fn unpack<'a>(body: &'a Body<'_>) -> Unpacked<'a> {
         if unpacked.stopped.is_some() {
             break;
         }
-        match layer(&unpacked.bytes) {
+        match layer(&unpacked.bytes, may_be_brotli) {
             Ok(None) => break,
             Ok(Some((coding, inside))) => {
                 unpacked.bytes = Cow::Owned(inside);
@@ -93,28 +115,35 @@ pub fn unpack<'a>(body: &'a Body<'_>) -> Unpacked<'a> {
     unpacked
 }
 
-fn layer(body: &[u8]) -> Result<Option<(Coding, Vec<u8>)>, Stopped> {
-    if body.starts_with(GZIP_MARK) {
-        return taken(Coding::Gzip, gunzip(body));
+fn layer(body: &[u8], may_be_brotli: bool) -> Result<Option<(Coding, Vec<u8>)>, Stopped> {
+    let marked = MARKS.iter().find(|(mark, _)| body.starts_with(mark));
+    if let Some((_, coding)) = marked {
+        return taken(*coding, inflate(body, *coding));
     }
     let is_zlib = has_zlib_header(body);
-    if is_zlib {
-        match inflate(body, Coding::Zlib) {
-            Err(Stop::Broken(_)) => {}
-            whole => return taken(Coding::Zlib, whole),
+    let candidates = [
+        (is_zlib, Coding::Zlib),
+        (may_be_brotli, Coding::Brotli),
+        (std::str::from_utf8(body).is_err(), Coding::Deflate),
+    ];
+    for (_, coding) in candidates.into_iter().filter(|(is_candidate, _)| *is_candidate) {
+        match inflate(body, coding) {
+            Ok(inside) if is_text(&inside) => return Ok(Some((coding, inside))),
+            Err(Stop::TooLarge) => return taken(coding, Err(Stop::TooLarge)),
+            _ => {}
         }
     }
-    if std::str::from_utf8(body).is_ok() {
-        return Ok(None);
+    if is_zlib && std::str::from_utf8(body).is_err() {
+        return taken(Coding::Zlib, inflate(body, Coding::Zlib));
     }
-    match inflate(body, Coding::Deflate) {
-        Ok(inside) if !inside.is_empty() && std::str::from_utf8(&inside).is_ok() => {
-            Ok(Some((Coding::Deflate, inside)))
-        }
-        _ if is_zlib => taken(Coding::Zlib, inflate(body, Coding::Zlib)),
-        Err(Stop::TooLarge) => Err(Stopped::Refused(Refusal::UnpacksTooLarge)),
-        _ => Ok(None),
-    }
+    Ok(None)
+}
+
+/// What a body that has no mark of its own, or a short one, has to be inside, so that nothing is taken for
+/// compressed by chance.
+fn is_text(inside: &[u8]) -> bool {
+    !inside.is_empty()
+        && (std::str::from_utf8(inside).is_ok() || MARKS.iter().any(|(mark, _)| inside.starts_with(mark)))
 }
 
 fn taken(coding: Coding, inside: Result<Vec<u8>, Stop>) -> Result<Option<(Coding, Vec<u8>)>, Stopped> {
@@ -122,11 +151,7 @@ fn taken(coding: Coding, inside: Result<Vec<u8>, Stop>) -> Result<Option<(Coding
         Ok(inside) => Ok(Some((coding, inside))),
         Err(Stop::TooLarge) => Err(Stopped::Refused(Refusal::UnpacksTooLarge)),
         Err(Stop::Broken(offset)) => Err(Stopped::Broken(Undecodable {
-            what: match coding {
-                Coding::Gzip => "broken gzip",
-                Coding::Zlib => "broken zlib",
-                Coding::Deflate => "broken deflate",
-            },
+            what: coding.broken(),
             offset,
         })),
     }
@@ -171,6 +196,9 @@ mod tests {
 
     const JSON: &[u8] = br#"{"event":"view","text":"the quick brown fox jumps over the lazy dog"}"#;
 
+    /// `{"a":1}` as Node.js packs it.
+    const BROTLI: &[u8] = b"\x60\x00\x10{\"a\":1}\x03";
+
     fn body(bytes: &[u8]) -> Body<'_> {
         Body {
             bytes: Cow::Borrowed(bytes),
@@ -191,7 +219,7 @@ mod tests {
             (gzip(&zlib(JSON)), Some(Coding::Gzip)),
         ] {
             let body = body(&bytes);
-            let unpacked = unpack(&body);
+            let unpacked = unpack(&body, None);
             assert_eq!((&*unpacked.bytes, unpacked.coding), (JSON, coding));
             assert_eq!(unpacked.stopped, None);
         }
@@ -201,7 +229,7 @@ mod tests {
     fn text_that_looks_compressed_stays_text() {
         for text in ["x\u{1}=1", "x^a=b", "8=1", "", "h\u{81}", "a=ü", "{\"a\":\"ü"] {
             let body = body(text.as_bytes());
-            let unpacked = unpack(&body);
+            let unpacked = unpack(&body, None);
             assert_eq!(
                 (&*unpacked.bytes, unpacked.coding),
                 (text.as_bytes(), None),
@@ -226,11 +254,29 @@ mod tests {
             &zl[..zl.len() - 6],
         ] {
             let body = body(bytes);
-            let unpacked = unpack(&body);
+            let unpacked = unpack(&body, None);
             assert_eq!(&*unpacked.bytes, bytes);
             assert!(matches!(unpacked.stopped, Some(Stopped::Broken(at)) if at.offset <= bytes.len()));
         }
-        assert_eq!(unpack(&body(&deflate(JSON)[..30])).bytes, &deflate(JSON)[..30]);
+        assert_eq!(
+            unpack(&body(&deflate(JSON)[..30]), None).bytes,
+            &deflate(JSON)[..30]
+        );
+    }
+
+    #[test]
+    fn zstd_is_known_by_its_mark_and_brotli_where_it_is_announced() {
+        let zstd = ruzstd::encoding::compress_to_vec(JSON, ruzstd::encoding::CompressionLevel::Fastest);
+        assert_eq!(unpack(&body(&zstd), None).bytes, JSON);
+        assert!(matches!(
+            unpack(&body(&zstd[..20]), None).stopped,
+            Some(Stopped::Broken(_))
+        ));
+        assert_eq!(*unpack(&body(BROTLI), Some("BR")).bytes, *br#"{"a":1}"#);
+        assert_eq!(unpack(&body(BROTLI), None).bytes, BROTLI);
+        for plain in [JSON, b"a=1&b=2", b"\xff\xfe"] {
+            assert_eq!(unpack(&body(plain), Some("br")).bytes, plain);
+        }
     }
 
     #[test]
@@ -238,13 +284,16 @@ mod tests {
         let spaces = vec![b' '; UNPACKED_MAX_BYTES + 1];
         let too_large = || Some(Stopped::Refused(Refusal::UnpacksTooLarge));
         for pack in [gzip, zlib, deflate] {
-            assert_eq!(unpack(&body(&pack(&spaces[1..]))).bytes.len(), UNPACKED_MAX_BYTES);
-            assert_eq!(unpack(&body(&pack(&spaces))).stopped, too_large());
+            assert_eq!(
+                unpack(&body(&pack(&spaces[1..])), None).bytes.len(),
+                UNPACKED_MAX_BYTES
+            );
+            assert_eq!(unpack(&body(&pack(&spaces)), None).stopped, too_large());
         }
         let members = gzip(&spaces[..UNPACKED_MAX_BYTES / 2 + 1]).repeat(2);
-        assert_eq!(unpack(&body(&members)).stopped, too_large());
-        assert_eq!(unpack(&body(&spaces[..BODY_MAX_BYTES])).stopped, None);
+        assert_eq!(unpack(&body(&members), None).stopped, too_large());
+        assert_eq!(unpack(&body(&spaces[..BODY_MAX_BYTES]), None).stopped, None);
         let sent = Some(Stopped::Refused(Refusal::TooLarge(BODY_MAX_BYTES + 1)));
-        assert_eq!(unpack(&body(&spaces[..BODY_MAX_BYTES + 1])).stopped, sent);
+        assert_eq!(unpack(&body(&spaces[..BODY_MAX_BYTES + 1]), None).stopped, sent);
     }
 }
