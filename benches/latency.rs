@@ -83,7 +83,55 @@ pub async fn measure(site: &Site, commit: Commit, table: &mut Table) {
         );
         table.target(
             "resident memory of the function",
-            measured.resident_mib = process::resident_mib(ingest.pid());
+            measured.resident_mib,
+            RESIDENT_MIB,
+            "MiB",
+        );
+        table.figure(
+            "messages of a warm beacon (S is a round trip)",
+            messages(site).await,
+        );
+    }
+    let own_stages = format!("{:.0} us", measured.own_stages.p50());
+    table.figure(
+        "from the gateway's event to its answer, less the database",
+        own_stages,
+    );
+    table.figure(
+        "CPU of the function per beacon",
+        format!("{:.0} us", measured.cpu_us),
+    );
+}
+
+async fn rounds(site: &Site) -> Measured {
+    let raw = RawValue::from_string(event()).unwrap();
+    let bare = Bare::connect(site).await;
+    let ingest = start(site, &[]).await;
+    let full = Request::post(Shape::V2, site.key.expose(), raw.get()).json();
+    let none = Request::post(Shape::V2, site.key.expose(), "[]").json();
+    for _ in 0..WARM_UP {
+        bare.call(&raw, 1).await;
+        send(&ingest, &full).await;
+        send(&ingest, &none).await;
+    }
+    let mut measured = Measured::default();
+    for _ in 0..ROUNDS {
+        let began = Instant::now();
+        bare.call(&raw, 1).await;
+        measured.bare.add(began.elapsed());
+        let began = Instant::now();
+        send(&ingest, &full).await;
+        measured.function.add(began.elapsed());
+        let began = Instant::now();
+        send(&ingest, &none).await;
+        measured.without.add(began.elapsed());
+    }
+    let before = process::cpu(ingest.pid());
+    for _ in 0..ROUNDS {
+        send(&ingest, &full).await;
+    }
+    measured.cpu_us = (process::cpu(ingest.pid()) - before).as_secs_f64() * 1e6 / ROUNDS as f64;
+    measured.resident_mib = process::resident_mib(ingest.pid());
     measured.own_stages = own_stages(&ingest.stop().await);
     measured
 }
