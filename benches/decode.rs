@@ -93,7 +93,7 @@ fn decode(bytes: &[u8], site_key: &SiteKey) {
         bytes: Cow::Borrowed(bytes),
         broken: None,
     };
-    let unpacked = beacon::unpack(&body);
+    let unpacked = beacon::unpack(&body, None);
     let decoded = beacon::decode(bytes, &unpacked, "", Ping::default()).unwrap();
     let sender = Sender {
         site_key,

@@ -72,7 +72,7 @@ pub fn is_asked_for(event: &ApiEvent<'_>, edge: &Edge) -> bool {
 pub async fn explain(event: &ApiEvent<'_>, edge: &Edge, database: &Database) -> Explanation {
     let mut watch = Watch::started();
     let body = event.body();
-    let unpacked = beacon::unpack(&body);
+    let unpacked = beacon::unpack(&body, event.header("content-encoding"));
     watch.lap("unpack");
     let decoded = beacon::decode(&body.bytes, &unpacked, &event.query, Ping::of(event));
     watch.lap("decode");

@@ -131,7 +131,7 @@ impl Ingest {
         account: &mut Account<'_>,
     ) -> Result<Outcome, Failure> {
         let body = event.body();
-        let unpacked = beacon::unpack(&body);
+        let unpacked = beacon::unpack(&body, event.header("content-encoding"));
         account.read(body.bytes.len(), unpacked.coding);
         let decoded = beacon::decode(&body.bytes, &unpacked, &event.query, Ping::of(event));
         let claims = decoded.as_ref().map(Decoded::claims).unwrap_or_default();

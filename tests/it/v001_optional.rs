@@ -82,12 +82,9 @@ async fn all_sixteen_combinations_are_applied_bound_verified_and_undone() {
                 .await
                 .unwrap();
             assert_same(&catalog(&client).await, &before, &label);
-            if has(3) {
-                client
-                    .batch_execute("drop role tracking_processor_role")
-                    .await
-                    .unwrap();
-            }
+            let clean =
+                "drop schema if exists auth, util cascade; drop role if exists tracking_processor_role";
+            client.batch_execute(clean).await.unwrap();
         }
     }
 }
@@ -112,7 +109,7 @@ async fn lands(client: &Client, tenants: bool, audited: bool, label: &str) {
     assert_eq!(
         orphan.is_err(),
         tenants,
-        "{label}: a tenant that is not in auth.tenant_h"
+        "{label}: a tenant that is not in auth.tenant_h: {orphan:?}"
     );
     if tenants {
         let error = orphan.unwrap_err();

@@ -1,10 +1,14 @@
 //! What holds for every body, tried with bodies that nobody thought of.
 
 use std::collections::HashSet;
+use std::io::Write;
 
+use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+use flate2::Compression;
 use proptest::prelude::*;
 use serde_json::Value;
 
+use super::super::api_event::Body;
 use super::tests::{beacon_of, Held};
 use super::*;
 
@@ -59,6 +63,52 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(part, 0..12).prop_map(|parts| parts.concat())
 }
 
+/// Streams of each coding, and what may have become of them on the way.
+fn streams() -> impl Strategy<Value = Vec<u8>> {
+    let inside = "[ -~]{0,200}".prop_map(|text| format!("{{\"a\":{}}}", Value::from(text)));
+    let packed = (inside, 0..4).prop_map(|(inside, coding)| {
+        let inside = inside.as_bytes();
+        match coding {
+            0 => packed(
+                GzEncoder::new(Vec::new(), Compression::default()),
+                inside,
+                GzEncoder::finish,
+            ),
+            1 => packed(
+                ZlibEncoder::new(Vec::new(), Compression::fast()),
+                inside,
+                ZlibEncoder::finish,
+            ),
+            2 => packed(
+                DeflateEncoder::new(Vec::new(), Compression::best()),
+                inside,
+                DeflateEncoder::finish,
+            ),
+            _ => ruzstd::encoding::compress_to_vec(inside, ruzstd::encoding::CompressionLevel::Fastest),
+        }
+    });
+    let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
+    (packed, changes, any::<prop::sample::Index>(), any::<bool>()).prop_map(
+        |(mut stream, changes, cut, is_cut)| {
+            for (at, byte) in changes {
+                let at = at.index(stream.len());
+                stream[at] = byte;
+            }
+            let end = if is_cut {
+                cut.index(stream.len())
+            } else {
+                stream.len()
+            };
+            stream[..end].to_vec()
+        },
+    )
+}
+
+fn packed<W: Write>(mut encoder: W, inside: &[u8], finish: fn(W) -> std::io::Result<Vec<u8>>) -> Vec<u8> {
+    encoder.write_all(inside).unwrap();
+    finish(encoder).unwrap()
+}
+
 fn events(body: &[u8]) -> Vec<Held> {
     beacon_of(body).unwrap_or_default()
 }
@@ -87,6 +137,18 @@ proptest! {
             };
             let is_part = kept.is_empty() || memchr::memmem::find(&body, &kept).is_some();
             prop_assert!(is_part || held.is_encoded_in(&body), "{:?} of {:?}", kept, body);
+        }
+    }
+
+    #[test]
+    fn a_changed_stream_is_read_or_kept_as_it_came(stream in streams(), said in prop::option::of(Just("br"))) {
+        let body = Body { bytes: Cow::Borrowed(&stream), broken: None };
+        let unpacked = unpack(&body, said);
+        prop_assert!(unpacked.bytes.len() <= UNPACKED_MAX_BYTES);
+        prop_assert!(unpacked.coding.is_some() || unpacked.bytes == stream);
+        for held in events(&stream) {
+            let kept = held.quarantined_bytes();
+            prop_assert!(unpacked.stopped.is_none() || kept.as_ref() == Some(&stream));
         }
     }
 

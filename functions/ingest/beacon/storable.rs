@@ -59,14 +59,17 @@ pub fn is_empty(text: &str) -> bool {
 
 /// The byte behind the closing quotation mark of the string whose text begins at `at`.
 fn string_end(bytes: &[u8], mut at: usize) -> Result<usize, (Flaw, usize)> {
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'"' => return Ok(at + 1),
-            b'\\' => at = escape_end(bytes, at)?,
-            _ => at += 1,
+    while let Some(next) = bytes
+        .get(at..)
+        .and_then(|rest| memchr::memchr2(b'"', b'\\', rest))
+    {
+        at += next;
+        if bytes[at] == b'"' {
+            return Ok(at + 1);
         }
+        at = escape_end(bytes, at)?;
     }
-    Ok(at)
+    Ok(bytes.len())
 }
 
 fn escape_end(bytes: &[u8], at: usize) -> Result<usize, (Flaw, usize)> {

@@ -49,7 +49,7 @@ fn read_with(bytes: &[u8], query: &str, ping: Ping<'_>) -> Result<Read, Refusal>
         bytes: Cow::Borrowed(bytes),
         broken: None,
     };
-    let unpacked = unpack(&body);
+    let unpacked = unpack(&body, None);
     let decoded = decode(bytes, &unpacked, query, ping)?;
     let sender = Sender {
         site_key: &SiteKey::parse(KEY).unwrap(),

@@ -1,19 +1,18 @@
 //! The ladder's first step: compression taken off; pure.
 //!
 //! In: a body as it was sent. Out: what is inside, and which coding it was in. The first bytes tell, whatever a
-//! header says: gzip (of several members too) and zlib begin with marks of their own, a raw deflate stream is what
-//! is no text and inflates to the end into text. The output is capped while it streams, so that a small body that
-//! unpacks into a large one costs no more than the limit.
+//! header says: gzip (of several members too), zstd and zlib begin with marks of their own, a raw deflate stream is
+//! what is no text and inflates to the end into text. Brotli alone has to be announced. The output is capped while
+//! it streams, so that a small body that unpacks into a large one costs no more than the limit.
 
 use std::borrow::Cow;
-use std::io::Read;
 
-use flate2::bufread::GzDecoder;
-use flate2::{Decompress, FlushDecompress, Status};
+mod inflate;
 
 use super::super::api_event::Body;
 use super::super::failure::{Refusal, Undecodable};
 use super::BODY_MAX_BYTES;
+use inflate::{inflate, Stop};
 
 /// Bytes that a body may unpack to: twice what may be sent plain. Browsers send 64 KiB at most while a page goes
 /// away, and a batch of JSON shrinks to a tenth; twenty of these at once stay below 128 MB of memory, since only
@@ -23,13 +22,13 @@ pub const UNPACKED_MAX_BYTES: usize = 8 * 1024 * 1024;
 /// Codings on top of each other that are taken off: a tracker's own, and that of a proxy behind it.
 const LAYERS_MAX: usize = 2;
 
-/// What a body is guessed to unpack to, for the first allocation.
-const USUAL_RATIO: usize = 4;
-
-/// Bytes by which the output grows at least.
-const GROWTH_MIN_BYTES: usize = 4096;
-
+/// What streams that nothing else begins like begin with.
+const MARKS: [(&[u8], Coding); 2] = [(GZIP_MARK, Coding::Gzip), (ZSTD_MARK, Coding::Zstd)];
 const GZIP_MARK: &[u8] = &[0x1f, 0x8b];
+const ZSTD_MARK: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+
+/// Brotli has no mark: it is tried where the sender says so.
+const BROTLI_NAME: &str = "br";
 
 /// A body without its compression.
 #[derive(Debug)]
@@ -60,12 +59,10 @@ pub enum Coding {
     Zlib,
     /// RFC 1951, what some libraries call deflate.
     Deflate,
-}
-
-enum Stop {
-    /// The stream makes no sense, or ends, at this byte.
-    Broken(usize),
-    TooLarge,
+    /// RFC 8878.
+    Zstd,
+    /// RFC 7932.
+    Brotli,
 }
 
 impl Coding {
@@ -75,12 +72,25 @@ impl Coding {
             Self::Gzip => "gzip",
             Self::Zlib => "zlib",
             Self::Deflate => "deflate",
+            Self::Zstd => "zstd",
+            Self::Brotli => "br",
+        }
+    }
+
+    fn broken(self) -> &'static str {
+        match self {
+            Self::Gzip => "broken gzip",
+            Self::Zlib => "broken zlib",
+            Self::Deflate => "broken deflate",
+            Self::Zstd => "broken zstd",
+            Self::Brotli => "broken brotli",
         }
     }
 }
 
-/// Takes off what compression there is.
-pub fn unpack<'a>(body: &'a Body<'_>) -> Unpacked<'a> {
+/// Takes off what compression there is. `said` is what the sender says of it.
+pub fn unpack<'a>(body: &'a Body<'_>, said: Option<&str>) -> Unpacked<'a> {
+    let may_be_brotli = said.is_some_and(|said| said.to_ascii_lowercase().contains(BROTLI_NAME));
     let mut unpacked = Unpacked {
         bytes: Cow::Borrowed(&body.bytes),
         coding: None,
@@ -93,7 +103,7 @@ pub fn unpack<'a>(body: &'a Body<'_>) -> Unpacked<'a> {
         if unpacked.stopped.is_some() {
             break;
         }
-        match layer(&unpacked.bytes) {
+        match layer(&unpacked.bytes, may_be_brotli) {
             Ok(None) => break,
             Ok(Some((coding, inside))) => {
                 unpacked.bytes = Cow::Owned(inside);
@@ -105,28 +115,35 @@ pub fn unpack<'a>(body: &'a Body<'_>) -> Unpacked<'a> {
     unpacked
 }
 
-fn layer(body: &[u8]) -> Result<Option<(Coding, Vec<u8>)>, Stopped> {
-    if body.starts_with(GZIP_MARK) {
-        return taken(Coding::Gzip, gunzip(body));
+fn layer(body: &[u8], may_be_brotli: bool) -> Result<Option<(Coding, Vec<u8>)>, Stopped> {
+    let marked = MARKS.iter().find(|(mark, _)| body.starts_with(mark));
+    if let Some((_, coding)) = marked {
+        return taken(*coding, inflate(body, *coding));
     }
     let is_zlib = has_zlib_header(body);
-    if is_zlib {
-        match inflate(body, Coding::Zlib) {
-            Err(Stop::Broken(_)) => {}
-            whole => return taken(Coding::Zlib, whole),
+    let candidates = [
+        (is_zlib, Coding::Zlib),
+        (may_be_brotli, Coding::Brotli),
+        (std::str::from_utf8(body).is_err(), Coding::Deflate),
+    ];
+    for (_, coding) in candidates.into_iter().filter(|(is_candidate, _)| *is_candidate) {
+        match inflate(body, coding) {
+            Ok(inside) if is_text(&inside) => return Ok(Some((coding, inside))),
+            Err(Stop::TooLarge) => return taken(coding, Err(Stop::TooLarge)),
+            _ => {}
         }
     }
-    if std::str::from_utf8(body).is_ok() {
-        return Ok(None);
+    if is_zlib && std::str::from_utf8(body).is_err() {
+        return taken(Coding::Zlib, inflate(body, Coding::Zlib));
     }
-    match inflate(body, Coding::Deflate) {
-        Ok(inside) if !inside.is_empty() && std::str::from_utf8(&inside).is_ok() => {
-            Ok(Some((Coding::Deflate, inside)))
-        }
-        _ if is_zlib => taken(Coding::Zlib, inflate(body, Coding::Zlib)),
-        Err(Stop::TooLarge) => Err(Stopped::Refused(Refusal::UnpacksTooLarge)),
-        _ => Ok(None),
-    }
+    Ok(None)
+}
+
+/// What a body that has no mark of its own, or a short one, has to be inside, so that nothing is taken for
+/// compressed by chance.
+fn is_text(inside: &[u8]) -> bool {
+    !inside.is_empty()
+        && (std::str::from_utf8(inside).is_ok() || MARKS.iter().any(|(mark, _)| inside.starts_with(mark)))
 }
 
 fn taken(coding: Coding, inside: Result<Vec<u8>, Stop>) -> Result<Option<(Coding, Vec<u8>)>, Stopped> {
@@ -134,11 +151,7 @@ fn taken(coding: Coding, inside: Result<Vec<u8>, Stop>) -> Result<Option<(Coding
         Ok(inside) => Ok(Some((coding, inside))),
         Err(Stop::TooLarge) => Err(Stopped::Refused(Refusal::UnpacksTooLarge)),
         Err(Stop::Broken(offset)) => Err(Stopped::Broken(Undecodable {
-            what: match coding {
-                Coding::Gzip => "broken gzip",
-                Coding::Zlib => "broken zlib",
-                Coding::Deflate => "broken deflate",
-            },
+            what: coding.broken(),
             offset,
         })),
     }
@@ -152,63 +165,6 @@ fn has_zlib_header(body: &[u8]) -> bool {
     let is_deflate = method & 0x0f == 8 && method >> 4 <= 7;
     let has_dictionary = flags & 0x20 != 0;
     is_deflate && !has_dictionary && u16::from_be_bytes([*method, *flags]) % 31 == 0
-}
-
-/// All members, one after the other; zeros or white space may follow the last.
-fn gunzip(body: &[u8]) -> Result<Vec<u8>, Stop> {
-    let mut inside = Vec::with_capacity(guess(body.len()));
-    let mut rest = body;
-    while !rest.is_empty() {
-        if !rest.starts_with(GZIP_MARK) {
-            let is_padding = rest.iter().all(|byte| *byte == 0 || byte.is_ascii_whitespace());
-            let at = body.len() - rest.len();
-            return if is_padding {
-                Ok(inside)
-            } else {
-                Err(Stop::Broken(at))
-            };
-        }
-        let mut member = GzDecoder::new(rest);
-        let room = UNPACKED_MAX_BYTES - inside.len();
-        let read = member.by_ref().take(room as u64 + 1).read_to_end(&mut inside);
-        if inside.len() > UNPACKED_MAX_BYTES {
-            return Err(Stop::TooLarge);
-        }
-        rest = member.into_inner();
-        read.map_err(|_| Stop::Broken(body.len() - rest.len()))?;
-    }
-    Ok(inside)
-}
-
-/// One stream that is the whole of `body`.
-fn inflate(body: &[u8], coding: Coding) -> Result<Vec<u8>, Stop> {
-    let mut inflater = Decompress::new(coding == Coding::Zlib);
-    let mut inside = Vec::with_capacity(guess(body.len()));
-    let mut read = 0;
-    loop {
-        if inside.len() == inside.capacity() {
-            let room = UNPACKED_MAX_BYTES + 1 - inside.len();
-            inside.reserve_exact(inside.len().max(GROWTH_MIN_BYTES).min(room));
-        }
-        let before = (read, inside.len());
-        let status = inflater
-            .decompress_vec(&body[read..], &mut inside, FlushDecompress::None)
-            .map_err(|_| Stop::Broken(read))?;
-        read = usize::try_from(inflater.total_in()).unwrap_or(body.len());
-        if inside.len() > UNPACKED_MAX_BYTES {
-            return Err(Stop::TooLarge);
-        }
-        match status {
-            Status::StreamEnd if read == body.len() => return Ok(inside),
-            Status::StreamEnd => return Err(Stop::Broken(read)),
-            _ if before == (read, inside.len()) => return Err(Stop::Broken(read)),
-            _ => {}
-        }
-    }
-}
-
-fn guess(packed_bytes: usize) -> usize {
-    packed_bytes.saturating_mul(USUAL_RATIO).min(UNPACKED_MAX_BYTES)
 }
 
 #[cfg(test)]
@@ -240,6 +196,9 @@ mod tests {
 
     const JSON: &[u8] = br#"{"event":"view","text":"the quick brown fox jumps over the lazy dog"}"#;
 
+    /// `{"a":1}` as Node.js packs it.
+    const BROTLI: &[u8] = b"\x60\x00\x10{\"a\":1}\x03";
+
     fn body(bytes: &[u8]) -> Body<'_> {
         Body {
             bytes: Cow::Borrowed(bytes),
@@ -260,7 +219,7 @@ mod tests {
             (gzip(&zlib(JSON)), Some(Coding::Gzip)),
         ] {
             let body = body(&bytes);
-            let unpacked = unpack(&body);
+            let unpacked = unpack(&body, None);
             assert_eq!((&*unpacked.bytes, unpacked.coding), (JSON, coding));
             assert_eq!(unpacked.stopped, None);
         }
@@ -270,7 +229,7 @@ mod tests {
     fn text_that_looks_compressed_stays_text() {
         for text in ["x\u{1}=1", "x^a=b", "8=1", "", "h\u{81}", "a=ü", "{\"a\":\"ü"] {
             let body = body(text.as_bytes());
-            let unpacked = unpack(&body);
+            let unpacked = unpack(&body, None);
             assert_eq!(
                 (&*unpacked.bytes, unpacked.coding),
                 (text.as_bytes(), None),
@@ -295,11 +254,29 @@ mod tests {
             &zl[..zl.len() - 6],
         ] {
             let body = body(bytes);
-            let unpacked = unpack(&body);
+            let unpacked = unpack(&body, None);
             assert_eq!(&*unpacked.bytes, bytes);
             assert!(matches!(unpacked.stopped, Some(Stopped::Broken(at)) if at.offset <= bytes.len()));
         }
-        assert_eq!(unpack(&body(&deflate(JSON)[..30])).bytes, &deflate(JSON)[..30]);
+        assert_eq!(
+            unpack(&body(&deflate(JSON)[..30]), None).bytes,
+            &deflate(JSON)[..30]
+        );
+    }
+
+    #[test]
+    fn zstd_is_known_by_its_mark_and_brotli_where_it_is_announced() {
+        let zstd = ruzstd::encoding::compress_to_vec(JSON, ruzstd::encoding::CompressionLevel::Fastest);
+        assert_eq!(unpack(&body(&zstd), None).bytes, JSON);
+        assert!(matches!(
+            unpack(&body(&zstd[..20]), None).stopped,
+            Some(Stopped::Broken(_))
+        ));
+        assert_eq!(*unpack(&body(BROTLI), Some("BR")).bytes, *br#"{"a":1}"#);
+        assert_eq!(unpack(&body(BROTLI), None).bytes, BROTLI);
+        for plain in [JSON, b"a=1&b=2", b"\xff\xfe"] {
+            assert_eq!(unpack(&body(plain), Some("br")).bytes, plain);
+        }
     }
 
     #[test]
@@ -307,13 +284,16 @@ mod tests {
         let spaces = vec![b' '; UNPACKED_MAX_BYTES + 1];
         let too_large = || Some(Stopped::Refused(Refusal::UnpacksTooLarge));
         for pack in [gzip, zlib, deflate] {
-            assert_eq!(unpack(&body(&pack(&spaces[1..]))).bytes.len(), UNPACKED_MAX_BYTES);
-            assert_eq!(unpack(&body(&pack(&spaces))).stopped, too_large());
+            assert_eq!(
+                unpack(&body(&pack(&spaces[1..])), None).bytes.len(),
+                UNPACKED_MAX_BYTES
+            );
+            assert_eq!(unpack(&body(&pack(&spaces)), None).stopped, too_large());
         }
         let members = gzip(&spaces[..UNPACKED_MAX_BYTES / 2 + 1]).repeat(2);
-        assert_eq!(unpack(&body(&members)).stopped, too_large());
-        assert_eq!(unpack(&body(&spaces[..BODY_MAX_BYTES])).stopped, None);
+        assert_eq!(unpack(&body(&members), None).stopped, too_large());
+        assert_eq!(unpack(&body(&spaces[..BODY_MAX_BYTES]), None).stopped, None);
         let sent = Some(Stopped::Refused(Refusal::TooLarge(BODY_MAX_BYTES + 1)));
-        assert_eq!(unpack(&body(&spaces[..BODY_MAX_BYTES + 1])).stopped, sent);
+        assert_eq!(unpack(&body(&spaces[..BODY_MAX_BYTES + 1]), None).stopped, sent);
     }
 }
