@@ -206,7 +206,7 @@ impl Event<'_> {
         Event {
             index: self.index,
             payload: Cow::Owned(quarantine::document(bytes, flaw.tag(), 0)),
-            key: quarantine::Keys::new(sender).of(bytes),
+            key: quarantine::key_at(sender, bytes, self.index),
             quarantined: Some((flaw, 0)),
         }
     }
