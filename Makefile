@@ -4,9 +4,10 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run test check check-release bench build tools clean
+.PHONY: help run test check check-release mutants bench build tools clean
 
 bin := .tools/python/bin
+judges := functions/ingest/route.rs functions/ingest/caller.rs functions/ingest/caller/** functions/ingest/api_event/**
 
 help: # list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*# (.*)$$/make \1\t\2/p' Makefile | expand -t 20
@@ -39,6 +40,11 @@ build: # the release binaries for arm64, as a deploy builds them
 check-release: build # the release binaries, and the deployable that SAM makes of them
 	@tools/install lint
 	PATH="$$PWD/.tools/bin:$$PWD/$(bin):$$PATH" SAM_CLI_TELEMETRY=0 sam build
+
+mutants: # faults put one by one into the files that judge a sender; the unit tests must find each; an hour
+	@tools/install test
+	@tools/install mutants
+	PATH="$$PWD/.tools/bin:$$PATH" cargo mutants --no-shuffle --output target $(judges:%=--file '%') -- --lib
 
 bench: # round trips, times, memory and write-ahead log of one event, side by side with the floor
 	@tools/install run

@@ -35,7 +35,7 @@ pub use beside::ENVELOPES_MAX_BYTES;
 pub use decode::{decode, Decoded, Step};
 pub use form::FIELDS_MAX;
 pub use ping::Ping;
-pub use quarantine::Sender;
+pub use quarantine::{Keys, Sender};
 pub use storable::{DEPTH_MAX, EXPONENT_MAX, NUMBER_MAX_DIGITS};
 pub use unpack::{unpack, Coding, Stopped, Unpacked, UNPACKED_MAX_BYTES};
 
@@ -201,13 +201,13 @@ impl<'d> Making<'d, '_, '_> {
 
 impl Event<'_> {
     /// The same event, quarantined: the database refused it for a reason that was not foreseen.
-    pub fn quarantined(&self, sender: Sender<'_>) -> Event<'static> {
+    pub fn quarantined(&self, keys: &mut quarantine::Keys<'_>) -> Event<'static> {
         let bytes = self.payload.as_bytes();
         let flaw = Flaw::NotStorable;
         Event {
             index: self.index,
             payload: Cow::Owned(quarantine::document(bytes, flaw.tag(), 0)),
-            key: quarantine::key_at(sender, bytes, self.index),
+            key: keys.of(bytes),
             quarantined: Some((flaw, 0)),
         }
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use uuid::Uuid;
 
-use super::beacon::{Beacon, Event};
+use super::beacon::{Beacon, Event, Keys};
 use super::caller::Caller;
 use super::failure::{Failure, Fault, Flaw, Refusal, RefusedEvent};
 use crate::db::Database;
@@ -112,6 +112,7 @@ impl Landing<'_> {
             refused: self.beacon.refused.clone(),
             ..Landed::default()
         };
+        let mut keys = Keys::new(self.caller.sender(self.received));
         let mut waiting = vec![&self.beacon.events[..]];
         while let Some(events) = waiting.pop() {
             if events.is_empty() {
@@ -123,7 +124,9 @@ impl Landing<'_> {
                     course.effort.audit_error = answer.audit_error.or(course.effort.audit_error.take());
                 }
                 (Called::RefusedForAnEvent, [event]) => {
-                    self.land_quarantined(&mut course, &mut landed, event).await?;
+                    let quarantined = event.quarantined(&mut keys);
+                    self.land_quarantined(&mut course, &mut landed, quarantined)
+                        .await?;
                 }
                 (Called::RefusedForAnEvent, _) => {
                     course.effort.took("isolated");
@@ -140,13 +143,14 @@ impl Landing<'_> {
         &self,
         course: &mut Course<'_>,
         landed: &mut Landed,
-        event: &Event<'_>,
+        quarantined: Event<'static>,
     ) -> Result<(), Failure> {
-        let quarantined = [event.quarantined(self.caller.sender(self.received))];
+        let index = quarantined.index;
+        let quarantined = [quarantined];
         match course.call(&quarantined).await? {
             Called::Answered(answer) => self.count(landed, &quarantined, &answer)?,
             Called::RefusedForAnEvent => landed.refused.push(RefusedEvent {
-                index: event.index,
+                index,
                 flaw: Flaw::NotStorable,
                 offset: None,
             }),

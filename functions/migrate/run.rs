@@ -55,7 +55,7 @@ impl Order {
 /// Whatever stood in the way; nothing was changed then, but for a ledger row that says so.
 pub async fn run(database: &config::Database, order: &Order, end: Instant) -> Result<Report, Failure> {
     let started = Instant::now();
-    let (mut attempts, mut may_have_made) = (0, false);
+    let (mut attempts, mut may_have_made, mut blocked) = (0, false, None);
     loop {
         attempts += 1;
         let failure = match attempt::attempt(database, order, end).await {
@@ -73,12 +73,21 @@ pub async fn run(database: &config::Database, order: &Order, end: Instant) -> Re
         if !may_pass(&failure, attempts) || Instant::now() + pause >= end {
             let failure = Failure {
                 may_have_made,
-                ..failure.after(attempts)
+                ..telling(failure, blocked).after(attempts)
             };
             record::failed(database, order, &failure, millis(started)).await;
             return Err(failure);
         }
+        blocked = Some(failure);
         tokio::time::sleep(pause).await;
+    }
+}
+
+/// That the time was over in the last attempt says less than what stood in the way before.
+fn telling(last: Failure, before: Option<Failure>) -> Failure {
+    match before {
+        Some(before) if last.is(&SqlState::QUERY_CANCELED) => before,
+        _ => last,
     }
 }
 

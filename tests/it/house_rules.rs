@@ -67,6 +67,8 @@ const RULES: &[Rule] = &[
             "config/",
             "ingest/api_event.rs",
             "ingest/api_event/",
+            "ingest/limits.rs",
+            "ingest/api_event/",
             "ingest/loose_json.rs",
             "ingest/route.rs",
             "ingest/caller.rs",

@@ -230,8 +230,12 @@ async fn an_event_that_the_database_refuses_unforeseen_costs_no_neighbour() {
             "{label}"
         );
 
-        let alone = ingest
+        let again = ingest
             .send(&Request::post(V2, site.key.expose(), "{\"poison\":1}"))
+            .await;
+        assert_eq!(again.body["duplicate"], 1, "{label}: {again:?}");
+        let alone = ingest
+            .send(&Request::post(V2, site.key.expose(), "{\"poison\":2}"))
             .await;
         let tag = &alone.body["errors"][0]["error"];
         assert_eq!(

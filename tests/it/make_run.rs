@@ -8,9 +8,11 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{channel, Receiver, Sender};
 use std::time::{Duration, Instant};
 
+use crate::support::function;
 use crate::support::postgres::free_port;
 use crate::support::processes::{self, Process};
 use crate::support::{tools, wait};
+use crate::INGEST;
 
 /// It may have to compile everything.
 const UNTIL_READY: Duration = Duration::from_secs(900);
@@ -20,6 +22,7 @@ const SOON: Duration = Duration::from_secs(30);
 
 #[test]
 fn the_printed_commands_work_as_they_stand_and_an_interrupt_leaves_nothing() {
+    function::kept(INGEST);
     let port = free_port();
     let mut run = MakeRun::start(port);
     run.line("listening on ", UNTIL_READY);

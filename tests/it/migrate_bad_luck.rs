@@ -344,7 +344,7 @@ async fn a_failed_attempt_is_in_the_ledger_with_its_reason() {
     let before = catalog(&client).await;
     stack.set("OnDelete", "Drop");
     let answer = stack.delete().await;
-    assert_failed(&answer, "2BP01");
+    assert_failed(&answer, "TR016");
     assert_failed(&answer, "drop or change what depends on it");
     assert_failed(&answer, "view public.report");
     assert_eq!(catalog(&client).await, before);
@@ -358,7 +358,7 @@ async fn a_failed_attempt_is_in_the_ledger_with_its_reason() {
     let (status, notes): (String, String) = (row.get(0), row.get(1));
     assert_eq!(status, "FAILED");
     assert!(
-        notes.contains("2BP01") && notes.contains("view public.report"),
+        notes.contains("TR016") && notes.contains("view public.report"),
         "{notes}"
     );
     let event = fixture("cfn_create");
@@ -368,6 +368,27 @@ async fn a_failed_attempt_is_in_the_ledger_with_its_reason() {
     );
     client.batch_execute("drop view public.report").await.unwrap();
     assert_eq!(stack.delete().await["Data"]["Outcome"], "rolled_back");
+}
+
+#[tokio::test]
+async fn what_hangs_on_a_function_of_ours_is_named_and_never_dropped() {
+    let mut stack = Stack::new(shared().await).await;
+    stack.create().await;
+    let client = stack.client().await;
+    client
+        .batch_execute("create view public.bytes as select raw.quarantined_bytes(1)")
+        .await
+        .unwrap();
+    let before = catalog(&client).await;
+    let answer = stack.delete().await;
+    assert_failed(&answer, "2BP01");
+    assert_failed(&answer, "view public.bytes");
+    assert_failed(&answer, "drop or change what depends on it");
+    assert!(
+        !answer["Reason"].as_str().unwrap().contains("CASCADE"),
+        "{answer}"
+    );
+    assert_eq!(catalog(&client).await, before);
 }
 
 #[tokio::test]

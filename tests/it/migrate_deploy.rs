@@ -278,6 +278,28 @@ async fn of_two_stacks_that_share_the_last_to_leave_takes_the_layer_with_it() {
 }
 
 #[tokio::test]
+async fn the_failure_of_another_stack_is_not_read_as_ones_own() {
+    let mut one = Stack::new(shared().await).await;
+    one.create().await;
+    one.client()
+        .await
+        .batch_execute(
+            "insert into migrations.migration_log (migration_id, version, script_name, status, notes)
+             values (1000, 'V001', 'a file', 'FAILED', 'of another stack');
+             insert into migrations.rollback_log (rollback_id, version, script_name, status, notes)
+             values (1000, 'V001', 'a file', 'FAILED', 'of another stack')",
+        )
+        .await
+        .unwrap();
+    let mut two = one.sibling("two").await;
+    for (answer, outcome) in [(two.create().await, "shared"), (two.delete().await, "left")] {
+        assert_eq!(answer["Data"]["Outcome"], outcome, "{answer}");
+        assert_ne!(answer["Data"]["LedgerId"], "1000");
+        assert!(!answer.to_string().contains("of another stack"), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn who_owns_nothing_changes_nothing() {
     let mut owner = Stack::new(shared().await).await;
     owner.create().await;

@@ -9,6 +9,7 @@ use crate::support::v001::refusal;
 /// A key without an origin list, for tenant `t`.
 const KEYS: &str = "insert into raw.site_tracking_keys_r (api_key_hk, tenant_hk, tenant_bk, allowed_origins, is_active, revoked_at)
     values (sha256('open'), 't', 'tenant', null, true, null),
+      (sha256('another tenant''s'), 'u', 'other', null, true, null),
       (sha256('listed'), 't', 'tenant', array['https://a.example', 'https://*.b.example:8443'], true, null),
       (sha256('off'), 't', 'tenant', null, false, null),
       (sha256('revoked'), 't', 'tenant', null, false, '2026-01-02 00:00Z'),
@@ -156,13 +157,16 @@ async fn origins_are_compared_by_scheme_host_and_port() {
     }
 }
 
+/// Receipt, events, and for each the receipt under which it is stored already.
+type Retry = (&'static str, &'static [u32], &'static [Option<&'static str>]);
+
 #[tokio::test]
 async fn a_duplicate_names_the_receipt_under_which_it_is_stored() {
     for version in Version::ALL {
         let database = Database::with_v001(Cluster::shared(version)).await;
         let client = database.superuser().await;
         client.batch_execute(KEYS).await.unwrap();
-        let cases: [(&str, &[u32], &[Option<&str>]); 6] = [
+        let cases: [Retry; 9] = [
             ("r1", &[1], &[None]),
             ("r2", &[1], &[Some("r1")]),
             ("r3", &[2, 1, 3, 2], &[None, Some("r1"), None, Some("r3")]),
@@ -173,9 +177,13 @@ async fn a_duplicate_names_the_receipt_under_which_it_is_stored() {
             ),
             ("r4", &[4, 0, 0, 3], &[None, None, None, Some("r3")]),
             ("r5", &[0], &[None]),
+            ("another tenant's", &[1], &[None]),
+            ("another tenant's", &[1, 9], &[Some("another tenant's"), None]),
+            ("r6", &[1, 9], &[Some("r1"), None]),
         ];
         for (receipt, events, firsts) in cases {
-            let rows = beacon(&client, "open", None, events, receipt, NOW).await;
+            let key = if receipt.starts_with('r') { "open" } else { receipt };
+            let rows = beacon(&client, key, None, events, receipt, NOW).await;
             for (index, (row, first)) in rows.iter().zip(firsts).enumerate() {
                 let expected = (
                     "ok".to_owned(),
@@ -187,7 +195,7 @@ async fn a_duplicate_names_the_receipt_under_which_it_is_stored() {
             }
             assert_eq!(rows.len(), events.len());
         }
-        assert_eq!(stored(&client).await, 7, "{version:?}");
+        assert_eq!(stored(&client).await, 10, "{version:?}");
     }
 }
 

@@ -4,7 +4,7 @@ use tokio_postgres::Client;
 
 use crate::support::database::{v001, Database};
 use crate::support::postgres::Version;
-use crate::support::v001::{alone, assert_same, catalog, layered, refusal, Operator};
+use crate::support::v001::{alone, assert_same, catalog, layered, refusal, steps, Operator};
 
 const EVENT: &str = "insert into raw.site_tracking_events_r (tenant_hk, raw_payload) values ('x', '[]')";
 
@@ -44,7 +44,7 @@ async fn events_go_only_for_their_exact_count_and_the_refusal_prints_the_line() 
             "set tracking.drop_rows = '3';",
             "set tracking.drop_rows = 'all';",
         ] {
-            for arguments in [&["-1"][..], &[], &["-v", "ON_ERROR_STOP=0"]] {
+            for arguments in [&["-1"][..], &["-v", "ON_ERROR_STOP=0"]] {
                 let said = Operator::superuser(&database)
                     .psql(&(settings.to_owned() + &v001("rollback")), arguments)
                     .stderr;
@@ -119,7 +119,7 @@ async fn the_mode_decides_what_stays_and_a_retained_layer_is_taken_up_again() {
                 "{label}"
             );
             if status == "ROLLED_BACK" {
-                assert_same(&catalog(&client).await, &empty, &format!("{label}"));
+                assert_same(&catalog(&client).await, &empty, &label);
                 continue;
             }
             assert_eq!(
@@ -162,6 +162,35 @@ async fn the_mode_decides_what_stays_and_a_retained_layer_is_taken_up_again() {
                 .await,
         );
         assert_eq!(code, "TR015");
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_arrives_between_the_check_and_the_drop_is_not_lost() {
+    for version in Version::ALL {
+        let cluster = alone(version).await;
+        for (settings, outcome) in [
+            ("", Err("TR012")),
+            ("set tracking.on_delete = drop_if_empty", Ok("RETAINED")),
+        ] {
+            let database = layered(&cluster).await;
+            let client = database.superuser().await;
+            client.batch_execute(settings).await.unwrap();
+            let (mut found, label) = (Ok("RETAINED"), format!("{version:?} {settings}"));
+            for step in steps("rollback") {
+                let done = client.batch_execute(&step.sql).await;
+                if step.name == "preflight" {
+                    done.unwrap();
+                    database.superuser().await.batch_execute(EVENT).await.unwrap();
+                } else if step.name == "tables" && outcome.is_err() {
+                    found = Err("TR012");
+                    assert_eq!(refusal(done).0, "TR012", "{label}");
+                    break;
+                }
+            }
+            assert_eq!(found, outcome, "{label}");
+            assert_eq!(count(&client, "raw.site_tracking_events_r").await, 1, "{label}");
+        }
     }
 }
 
@@ -261,76 +290,4 @@ async fn a_role_that_something_needs_stays_and_is_reported() {
         );
         Operator::superuser(&there).must("verify", &[]);
     }
-}
-
-#[tokio::test]
-async fn a_ledger_of_somebody_else_is_left_alone_and_said_so() {
-    for version in [Version::Oldest, Version::Newest] {
-        let cluster = alone(version).await;
-        let database = Database::empty(&cluster).await;
-        let client = database.superuser().await;
-        client.batch_execute("create schema migrations; create table migrations.migration_log (id int); insert into migrations.migration_log values (7)").await.unwrap();
-        let operator = Operator::superuser(&database);
-        for verb in ["create", "create"] {
-            let said = operator.must(verb, &["-1"]).stderr;
-            assert!(
-                said.contains("no ledger is kept: migrations.migration_log"),
-                "{version:?}: {said}"
-            );
-        }
-        operator.must("verify", &[]);
-        let said = operator.must("rollback", &["-1"]).stderr;
-        assert!(
-            said.contains("no ledger row says that V001 made: role tracking_ingest_role"),
-            "{version:?}: {said}"
-        );
-        assert_eq!(count(&client, "migrations.migration_log").await, 1, "{version:?}");
-    }
-}
-
-#[tokio::test]
-async fn the_ledger_says_who_made_what_and_an_attempt_is_one_row() {
-    let cluster = alone(Version::Default).await;
-    let database = Database::empty(&cluster).await;
-    let client = database.superuser().await;
-    client.batch_execute("create schema raw; set tracking.stack_id = 'stack'; set tracking.logical_resource_id = 'Layer';
-        set tracking.request_id = 'request'; set tracking.checksum = 'sum'; set tracking.environment = 'TEST'").await.unwrap();
-    for (attempt, status) in [(1, "APPLIED"), (2, "SHARED")] {
-        client.batch_execute(&v001("create")).await.unwrap();
-        assert_eq!(count(&client, "migrations.migration_log").await, attempt);
-        let who = "concat_ws(' ', version, status, applied_by, stack_id, logical_resource_id, request_id, checksum, environment, completed_at is not null, duration_ms >= 0)";
-        let expected = format!("V001 {status} postgres stack Layer request sum TEST t t");
-        assert_eq!(ledger(&client, "migration_log", who).await, Some(expected));
-        assert_eq!(
-            ledger(&client, "migration_log", "adopted_objects")
-                .await
-                .as_deref(),
-            Some("{\"schema raw\"}")
-        );
-    }
-    let made = "(select created_objects from migrations.migration_log where status = 'APPLIED')";
-    let made = ledger(&client, "migration_log", made).await.unwrap();
-    for object in [
-        "table raw.site_tracking_events_r",
-        "function raw.ingest_tracking_beacon",
-        "role tracking_ingest_role",
-        "usage on schema raw by tracking_ingest_role",
-    ] {
-        assert!(made.contains(object), "{made}");
-    }
-    assert!(!made.contains("schema raw\""), "{made}");
-    client
-        .batch_execute(&format!("set tracking.reason = 'a test'; {}", v001("rollback")))
-        .await
-        .unwrap();
-    assert_eq!(
-        ledger(&client, "rollback_log", "reason").await.as_deref(),
-        Some("a test")
-    );
-    assert_eq!(
-        ledger(&client, "rollback_log", "retained_objects")
-            .await
-            .as_deref(),
-        Some("{\"schema raw\"}")
-    );
 }

@@ -26,6 +26,7 @@ use std::process::ExitCode;
 use settings::Settings;
 use support::postgres::Cluster;
 use tokio::signal::unix::{signal, SignalKind};
+use tokio_postgres::Client;
 use watch::Watch;
 
 /// One sentence: what went wrong and what to do.
@@ -80,14 +81,18 @@ async fn run(settings: &Settings) -> Result<(), Failed> {
         settings.port
     );
     let mut watch = Watch::start(settings, &deploy::environment(&cluster)).await?;
-    eprintln!("applying V001 through migrate, as CloudFormation would");
-    let site = deploy::deploy(settings, &cluster, &database).await?;
-    http::get_health(settings.port).await?;
-    let _ready = announcement::make(settings, &cluster, &site)?;
     tokio::select! {
-        failed = rows::print_as_they_land(&database) => Err(failed),
         failed = watch.ended() => Err(failed),
+        ended = serve(settings, &cluster, &database) => ended,
     }
+}
+
+async fn serve(settings: &Settings, cluster: &Cluster, database: &Client) -> Result<(), Failed> {
+    eprintln!("applying V001 through migrate, as CloudFormation would");
+    let site = deploy::deploy(settings, cluster, database).await?;
+    http::get_health(settings.port).await?;
+    let _ready = announcement::make(settings, cluster, &site)?;
+    Err(rows::print_as_they_land(database).await)
 }
 
 /// The name of the signal that came.

@@ -55,35 +55,27 @@ impl<'s> Keys<'s> {
     pub fn of(&mut self, bytes: &[u8]) -> Uuid {
         let content: [u8; 32] = Sha256::digest(bytes).into();
         let nth = self.given.entry(content).or_default();
+        let address = self
+            .sender
+            .address
+            .map(|address| address.to_string())
+            .unwrap_or_default();
+        let digest = Sha256::new()
+            .chain_update(DOMAIN)
+            .chain_update(self.sender.site_key.hash())
+            .chain_update(content)
+            .chain_update(address)
+            .chain_update([0])
+            .chain_update(self.sender.user_agent)
+            .chain_update([0])
+            .chain_update(self.sender.hour.to_be_bytes())
+            .chain_update(nth.to_be_bytes())
+            .finalize();
         *nth += 1;
-        key(self.sender, content, *nth - 1)
+        let mut key = [0; 16];
+        key.copy_from_slice(&digest[..16]);
+        Uuid::new_v8(key)
     }
-}
-
-/// The key of the event that is `bytes` and has place `index` among those of its beacon.
-pub fn key_at(sender: Sender<'_>, bytes: &[u8], index: usize) -> Uuid {
-    key(sender, Sha256::digest(bytes).into(), index as u64)
-}
-
-fn key(sender: Sender<'_>, content: [u8; 32], nth: u64) -> Uuid {
-    let address = sender
-        .address
-        .map(|address| address.to_string())
-        .unwrap_or_default();
-    let digest = Sha256::new()
-        .chain_update(DOMAIN)
-        .chain_update(sender.site_key.hash())
-        .chain_update(content)
-        .chain_update(address)
-        .chain_update([0])
-        .chain_update(sender.user_agent)
-        .chain_update([0])
-        .chain_update(sender.hour.to_be_bytes())
-        .chain_update(nth.to_be_bytes())
-        .finalize();
-    let mut key = [0; 16];
-    key.copy_from_slice(&digest[..16]);
-    Uuid::new_v8(key)
 }
 
 /// `bytes` as a document.

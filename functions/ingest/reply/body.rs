@@ -127,7 +127,7 @@ fn counts(receipt: String, landed: &Landed) -> Counts<'_> {
 fn explained(failure: &Failure) -> Body<'static> {
     let Failure::Refused(refusal) = failure else {
         return Body {
-            message: Some("nothing was stored; try again later".to_owned()),
+            message: Some("not stored, or not all of it; try again later".to_owned()),
             ..Body::default()
         };
     };

@@ -16,7 +16,8 @@ pub enum EventId {
     None,
 }
 
-/// Whether it sends again what was answered 503.
+/// Whether it sends again what was answered 503 without CORS headers, which a page cannot read. Mixpanel takes such
+/// an answer for final while the browser is online, and drops the events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retries {
     Yes,
@@ -129,6 +130,7 @@ pub const PAGES: [Page; 18] = [
         module: "mixpanel",
         events_at: &["/track/"],
         without_id: &["person"],
+        retries: Retries::No,
         ..TRACKER
     },
     Page {
@@ -136,6 +138,7 @@ pub const PAGES: [Page; 18] = [
         module: "mixpanel",
         events_at: &["/track/"],
         without_id: &["person"],
+        retries: Retries::No,
         ..TRACKER
     },
     Page {

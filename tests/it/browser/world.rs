@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::{json, Value};
 use site_tracking::site_key::SiteKey;
 
-use super::pages::{KeyIn, Page};
+use super::pages::{KeyIn, Page, Retries};
 use crate::support::authority::Authority;
 use crate::support::browser::Browser;
 use crate::support::http_api::{HttpApi, Seen, Trouble};
@@ -58,7 +58,7 @@ impl World {
         }
     }
 
-    /// All pages at once; `visit` is `first` or `return`.
+    /// All pages at once; `visit` is `first`, or a name of its own for each return.
     pub async fn visit_all(&self, visit: &str) {
         let collector = format!("https://collect.test:{}", self.gateway.port);
         let visits = self.pages.iter().map(|(page, key)| {
@@ -131,6 +131,13 @@ impl World {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+    }
+
+    /// Whether each mark of a tracker that tries again has a row.
+    pub async fn all_that_is_tried_again_is_here(&self) -> bool {
+        let counts = self.rows_per_mark().await;
+        let mut expected = counts.iter().filter(|(page, _, _)| page.retries == Retries::Yes);
+        expected.all(|(_, _, rows)| *rows > 0)
     }
 
     /// Until the last request is `quiet` ago: what would be sent again has been.
@@ -219,6 +226,27 @@ impl World {
         let seen = self.requests(page);
         let mut answered = seen.iter().filter(|seen| is_this(seen)).peekable();
         failed["error"] == "net::ERR_ABORTED" && answered.peek().is_some() && answered.all(is_good)
+    }
+
+    /// What the pages with faults sent and what they were answered, for who reads of the faults.
+    pub fn story_of(&self, faults: &[String]) -> String {
+        let is_told = |page: &Page| {
+            faults
+                .iter()
+                .any(|fault| fault.starts_with(&format!("{}:", page.name)))
+        };
+        let mut story = String::new();
+        for (page, _) in self.pages.iter().filter(|(page, _)| is_told(page)) {
+            for seen in self.requests(page) {
+                let status = seen.answer.as_ref().map(|answer| answer.status);
+                let (at, trouble) = (humantime::format_rfc3339_millis(seen.received), seen.trouble);
+                story += &format!(
+                    "{at} {} {} {} {status:?} {trouble:?}\n",
+                    page.name, seen.method, seen.path
+                );
+            }
+        }
+        story
     }
 
     /// The requests of one page.

@@ -1,7 +1,8 @@
 //! A real binary of ours under the Runtime API: started, invoked, listened to, stopped.
 
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use hyper::body::Bytes;
@@ -33,7 +34,7 @@ impl Function {
     /// Starts the binary at `path` with these variables and no others but Lambda's own.
     pub async fn start(path: &str, environment: &[(&str, String)]) -> Self {
         let api = RuntimeApi::start().await;
-        let mut command = Command::new(path);
+        let mut command = Command::new(kept(path));
         command
             .env_clear()
             .envs(environment.iter().map(|(name, value)| (name, value)));
@@ -129,6 +130,23 @@ impl Function {
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         ended.expect("the function does not end").unwrap().code()
     }
+}
+
+/// A copy of the binary at `path`, made with its sibling's when the first of them is asked for: `make run` builds the
+/// same files anew, without what only tests have, and a test must not meet that.
+pub fn kept(path: &str) -> PathBuf {
+    static COPIES: OnceLock<()> = OnceLock::new();
+    let built = Path::new(path);
+    let copies = built.with_file_name("under-test");
+    COPIES.get_or_init(|| {
+        std::fs::create_dir_all(&copies).unwrap();
+        for name in [INGEST, MIGRATE] {
+            let copy = copies.join(name);
+            let _ = std::fs::remove_file(&copy);
+            std::fs::copy(built.with_file_name(name), copy).unwrap();
+        }
+    });
+    copies.join(built.file_name().expect("the path of a binary"))
 }
 
 async fn listen(stream: impl AsyncRead + Unpin, output: Arc<Mutex<String>>) {

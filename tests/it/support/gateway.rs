@@ -3,6 +3,8 @@
 //! A request starts from a recorded event of `tests/events/`, in any of five shapes, and differs from it where a test
 //! says so.
 
+use aws_lambda_events::alb::AlbTargetGroupResponse;
+use aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayV2httpResponse};
 use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
 use serde_json::value::RawValue;
@@ -37,6 +39,18 @@ impl Shape {
             Self::Url => Self::V2,
             other => other,
         }
+    }
+
+    /// The answer is what AWS's own types take for this shape.
+    fn holds(self, reply: &Value) {
+        let taken = match self {
+            Self::V1 => serde_json::from_value::<ApiGatewayProxyResponse>(reply.clone()).err(),
+            Self::V2 | Self::Url => serde_json::from_value::<ApiGatewayV2httpResponse>(reply.clone()).err(),
+            Self::Alb | Self::AlbMulti => {
+                serde_json::from_value::<AlbTargetGroupResponse>(reply.clone()).err()
+            }
+        };
+        assert!(taken.is_none(), "{self:?}: {taken:?}");
     }
 
     fn is_format_2(self) -> bool {
@@ -228,6 +242,7 @@ impl Answer {
             }
             _ => panic!("{members:?}"),
         };
+        shape.holds(reply);
         let headers = headers.as_object().unwrap().clone();
         assert!(headers.values().all(Value::is_string), "{headers:?}");
         let status = reply["statusCode"].as_u64().unwrap();
