@@ -31,6 +31,7 @@ mod storable;
 mod event_key;
 mod quarantine;
 
+pub use beside::ENVELOPES_MAX_BYTES;
 pub use decode::{decode, Decoded, Step};
 pub use form::FIELDS_MAX;
 pub use ping::Ping;

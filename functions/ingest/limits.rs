@@ -56,6 +56,12 @@ pub const ALL: &[Limit] = &[
         "fields of a form",
         "400 `undecodable`, the bytes are quarantined",
     ),
+    limit(
+        "ENVELOPES_MAX_BYTES",
+        beacon::ENVELOPES_MAX_BYTES,
+        "bytes of all copies of an envelope",
+        "it stands beside the first event alone, noted",
+    ),
     limit("DEPTH_MAX", beacon::DEPTH_MAX, "nesting of an event", QUARANTINED),
     limit(
         "NUMBER_MAX_DIGITS",

@@ -32,7 +32,7 @@ impl Probe<'_> {
     async fn send(&self, request: &Request) -> (Answer, Option<Value>) {
         let answer = self.ingest.send(request).await;
         let newest = "select jsonb_build_object('user_agent', user_agent, 'request', request,
-                          'quarantine', raw_payload #>> '{_quarantine,tag}')
+                          'quarantine', raw_payload #>> '{_quarantine,tag}', 'has_envelope', raw_payload ? '_envelope')
                       from raw.site_tracking_events_r order by raw_event_id desc limit 1";
         let row = self.site.admin.query_opt(newest, &[]).await.unwrap();
         let all = "delete from raw.site_tracking_events_r";
@@ -126,6 +126,19 @@ async fn probe(probe: &Probe<'_>, is_beyond: bool) {
                 (200, "")
             };
             assert_eq!((answer.status, answer.tag()), expected, "FIELDS_MAX {n}");
+        }
+        "ENVELOPES_MAX_BYTES" => {
+            let events = (8..).find(|events| n % events == 0).unwrap();
+            let envelope = "x".repeat(n / events - r#"{"v":""}"#.len());
+            let batch = vec![r#"{"a":1}"#; events].join(",");
+            let body = format!(r#"{{"v":"{envelope}","batch":[{batch}]}}"#);
+            let (answer, last) = probe.send(&probe.post(&body)).await;
+            assert_eq!(answer.body["stored"], json!(events), "ENVELOPES_MAX_BYTES {n}");
+            assert_eq!(
+                last.unwrap()["has_envelope"],
+                json!(!is_beyond),
+                "ENVELOPES_MAX_BYTES {n}"
+            );
         }
         "DEPTH_MAX" => {
             let event = format!("{{\"a\":{}{}}}", "[".repeat(n - 1), "]".repeat(n - 1));

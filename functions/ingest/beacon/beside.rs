@@ -17,7 +17,7 @@ const SUFFIX: &str = "_outer";
 
 /// Bytes of all copies of an envelope in one beacon. A megabyte beside each of 10,000 events would be ten gigabytes;
 /// past this it stands beside the first event alone, which has the same receipt.
-pub const COPIES_MAX_BYTES: usize = 16 * 1024 * 1024;
+pub const ENVELOPES_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Objects that go beside an event, the inner one first.
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ impl Beside {
     /// Whether so many events can each have a copy.
     pub fn is_for_each_of(&self, events: usize) -> bool {
         let bytes: usize = self.objects.iter().map(String::len).sum();
-        events <= 1 || bytes.saturating_mul(events) <= COPIES_MAX_BYTES
+        events <= 1 || bytes.saturating_mul(events) <= ENVELOPES_MAX_BYTES
     }
 
     /// `event`, an object that is not empty, with all of it beside.
@@ -136,7 +136,7 @@ mod tests {
     fn copies_are_limited() {
         let beside = beside(&[&format!(
             "{{\"a\":\"{}\"}}",
-            "x".repeat(COPIES_MAX_BYTES / 10 - 8)
+            "x".repeat(ENVELOPES_MAX_BYTES / 10 - 8)
         )]);
         assert!(beside.is_for_each_of(1) && beside.is_for_each_of(10));
         assert!(!beside.is_for_each_of(11));

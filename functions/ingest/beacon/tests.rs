@@ -210,7 +210,7 @@ fn limits_hold_at_their_edge() {
 
 #[test]
 fn an_envelope_too_large_for_each_event_stands_beside_the_first() {
-    let envelope = "x".repeat(beside::COPIES_MAX_BYTES / 20);
+    let envelope = "x".repeat(beside::ENVELOPES_MAX_BYTES / 20);
     let body = format!(
         r#"{{"v":"{envelope}","batch":[{}]}}"#,
         vec![r#"{"a":1}"#; 21].join(",")
