@@ -10,7 +10,7 @@ use flate2::Compression;
 use serde_json::Value;
 use site_tracking::ingest::beacon::UNPACKED_MAX_BYTES;
 
-use crate::support::function::REMAINING;
+use crate::support::function::{self, REMAINING};
 use crate::support::gateway::{Answer, Request, Shape};
 use crate::support::runtime_api::Outcome;
 use crate::support::site::Site;
@@ -35,10 +35,14 @@ fn zlib(plain: &[u8]) -> Vec<u8> {
 
 /// A program that is `ingest` with a limit on its memory.
 fn limited() -> PathBuf {
+    let ingest = function::kept(INGEST);
     let path = std::env::temp_dir().join(format!("ingest-limited-{}", std::process::id()));
     fs::write(
         &path,
-        format!("#!/bin/sh\nulimit -v {MEMORY_KIB} && exec {INGEST}\n"),
+        format!(
+            "#!/bin/sh\nulimit -v {MEMORY_KIB} && exec '{}'\n",
+            ingest.display()
+        ),
     )
     .unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();

@@ -128,7 +128,7 @@ async fn probe(probe: &Probe<'_>, is_beyond: bool) {
             assert_eq!((answer.status, answer.tag()), expected, "FIELDS_MAX {n}");
         }
         "ENVELOPES_MAX_BYTES" => {
-            let events = (8..).find(|events| n % events == 0).unwrap();
+            let events = (8..).find(|events| n.is_multiple_of(*events)).unwrap();
             let envelope = "x".repeat(n / events - r#"{"v":""}"#.len());
             let batch = vec![r#"{"a":1}"#; events].join(",");
             let body = format!(r#"{{"v":"{envelope}","batch":[{batch}]}}"#);
