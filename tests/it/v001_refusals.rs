@@ -24,9 +24,9 @@ async fn what_needs_adoption_is_refused_by_name_and_not_touched_even_if_psql_goe
     ];
     for version in Version::ALL {
         let cluster = alone(version).await;
+        let database = Database::empty(&cluster).await;
+        let client = database.superuser().await;
         for (predecessor, difference) in cases {
-            let database = Database::empty(&cluster).await;
-            let client = database.superuser().await;
             client.batch_execute(predecessor).await.unwrap();
             let before = catalog(&client).await;
             for arguments in [&["-1"][..], &["-v", "ON_ERROR_STOP=0"]] {
@@ -49,6 +49,7 @@ async fn what_needs_adoption_is_refused_by_name_and_not_touched_even_if_psql_goe
             }
             let (code, ..) = refusal(client.batch_execute(&v001("create")).await);
             assert_eq!(code, "TR010");
+            client.batch_execute("drop schema raw cascade").await.unwrap();
         }
     }
 }
@@ -84,25 +85,25 @@ async fn a_missing_permission_is_named_with_the_grant_to_run() {
     ];
     for version in Version::ALL {
         let cluster = alone(version).await;
+        let database = Database::empty(&cluster).await;
+        let superuser = database.superuser().await;
+        let operator = Operator::limited(&database).await;
         for (there, taken, remedy) in cases {
-            let database = Database::empty(&cluster).await;
-            let operator = Operator::limited(&database).await;
             let fill = |text: &str| {
                 text.replace("{db}", &database.name)
                     .replace("{user}", &operator.user)
             };
-            database
-                .superuser()
-                .await
-                .batch_execute(&fill(&format!("{there};{taken}")))
-                .await
-                .unwrap();
+            let arrange = fill(&format!("{there};{taken}"));
+            superuser.batch_execute(&arrange).await.unwrap();
             let (code, message, hint) = refusal(operator.client().await.batch_execute(&v001("create")).await);
             assert_eq!(code, "TR013", "{version:?} {there}: {message}");
             assert!(
                 hint.contains(&fill(remedy)),
                 "{version:?} {there}: hint is {hint:?}"
             );
+            let clean = "drop schema if exists raw, migrations, auth cascade;
+                grant create on database {db} to {user}";
+            superuser.batch_execute(&fill(clean)).await.unwrap();
         }
     }
 }
