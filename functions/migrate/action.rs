@@ -208,21 +208,38 @@ fn rollback(fields: &Fields<'_>, request_id: &str) -> Result<Action, Failure> {
             "name the version that is to be rolled back",
         ));
     }
-    let rows = match fields.text("drop_rows") {
-        None => None,
-        Some(text) => Some(text.parse().map_err(|_| {
-            Failure::request(
-                format!("drop_rows must be the exact number of rows, got {text:?}"),
-                "leave it out to keep rows safe",
-            )
-        })?),
-    };
+    let rows = number(fields, "drop_rows", "of rows", "leave it out to keep rows safe")?;
+    let owners = number(
+        fields,
+        "owners",
+        "of stacks that own the layer",
+        "see status; leave it out where no stack does",
+    )?;
     Ok(Action::Run(Order {
-        wish: Wish::Gone(rows),
+        wish: Wish::Gone { rows, owners },
         login: None,
         environment: None,
         request_id: request_id.to_owned(),
     }))
+}
+
+fn number<N: std::str::FromStr>(
+    fields: &Fields<'_>,
+    name: &str,
+    what: &str,
+    remedy: &str,
+) -> Result<Option<N>, Failure> {
+    if !fields.has(name) {
+        return Ok(None);
+    }
+    let text = fields.text(name).unwrap_or_default();
+    let number = text.parse().map_err(|_| {
+        Failure::request(
+            format!("{name} must be the exact number {what}, got {text:?}"),
+            remedy,
+        )
+    })?;
+    Ok(Some(number))
 }
 
 fn create_key(fields: &Fields<'_>) -> Result<Wanted, Failure> {
@@ -267,6 +284,10 @@ mod tests {
             (
                 r#"{"action":"rollback","version":"V001","drop_rows":-1}"#,
                 "the exact number",
+            ),
+            (
+                r#"{"action":"rollback","version":"V001","owners":["all"]}"#,
+                "owners must be the exact number of stacks",
             ),
             (r#"{"action":"verify","expect":"gone"}"#, "present or absent"),
             (r#"{"action":"create_key"}"#, "tenant_bk must have 1 to 255"),

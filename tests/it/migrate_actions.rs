@@ -144,6 +144,35 @@ async fn rollback_wants_the_version_and_the_exact_count_of_rows() {
 }
 
 #[tokio::test]
+async fn rollback_wants_the_exact_count_of_owners_and_tells_the_keys_that_went() {
+    let mut stack = Stack::new(shared().await).await;
+    stack.create().await;
+    let database = Database {
+        cluster: stack.database.cluster,
+        name: stack.database.name.clone(),
+    };
+    let operator = Operator::on(database).await;
+    operator
+        .gets(json!({"action": "create_key", "tenant_bk": "shop"}))
+        .await;
+    let client = operator.database.superuser().await;
+    let before = catalog(&client).await;
+    for owners in [Value::Null, json!(0), json!(2)] {
+        let event = json!({"action": "rollback", "version": "V001", "owners": owners});
+        let answer = operator.is_refused(event, "add \\\"owners\\\": 1").await;
+        assert!(answer.to_string().contains(&stack.id), "{answer}");
+        assert_eq!(catalog(&client).await, before);
+    }
+    let gone = operator
+        .gets(json!({"action": "rollback", "version": "V001", "owners": 1}))
+        .await;
+    assert_eq!(
+        (&gone["outcome"], &gone["keys_dropped"]),
+        (&json!("rolled_back"), &json!(1))
+    );
+}
+
+#[tokio::test]
 async fn status_tells_owners_and_attempts() {
     let mut stack = Stack::new(shared().await).await;
     stack.create().await;
