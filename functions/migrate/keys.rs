@@ -35,8 +35,10 @@ impl Wanted {
     /// # Errors
     /// The first rule that is broken.
     pub fn checked(self) -> Result<Self, Failure> {
+        storable("tenant_bk", &self.tenant_bk)?;
+        storable("label", self.label.as_deref().unwrap_or_default())?;
         let characters = self.tenant_bk.chars().count();
-        if characters == 0 || characters > TENANT_CHARACTERS || self.tenant_bk.contains('\0') {
+        if characters == 0 || characters > TENANT_CHARACTERS {
             return Err(Failure::request(
                 format!("tenant_bk must have 1 to {TENANT_CHARACTERS} characters, got {characters}"),
                 "give the tenant's business key",
@@ -61,6 +63,19 @@ impl Wanted {
             allowed_origins,
             ..self
         })
+    }
+}
+
+fn storable(field: &str, text: &str) -> Result<(), Failure> {
+    match text.chars().position(|character| character == '\0') {
+        Some(at) => Err(Failure::request(
+            format!(
+                "{field} has a character U+0000 at position {}, which PostgreSQL does not store",
+                at + 1
+            ),
+            "leave that character out",
+        )),
+        None => Ok(()),
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Standing {
     pub exists: bool,
     /// It may do anything, or it is the migrator itself.
     pub is_mighty: bool,
+    /// What makes it a role that somebody uses for something else; never said of one that was made here.
+    pub is_of_others: Option<String>,
     /// It may connect.
     pub can_login: bool,
     /// Connections it may have.
@@ -52,7 +54,18 @@ select r.oid is not null,
   exists (select from pg_catalog.pg_auth_members m where m.member = r.oid and m.roleid = g.oid),
   not exists (select from pg_catalog.pg_roles i where i.rolname = $4
     and not exists (select from pg_catalog.pg_auth_members m where m.member = r.oid and m.roleid = i.oid)),
-  g.oid is not null
+  g.oid is not null,
+  case when pg_catalog.shobj_description(r.oid, 'pg_authid') is distinct from $5 then nullif(pg_catalog.concat_ws(', ',
+    case when not r.rolcanlogin then 'nologin, a group of others' end,
+    case when r.rolcreaterole then 'createrole' end,
+    case when r.rolcreatedb then 'createdb' end,
+    case when r.rolreplication then 'replication' end,
+    case when r.rolbypassrls then 'bypassrls' end,
+    case when exists (select from pg_catalog.pg_shdepend o
+      join pg_catalog.pg_database d on d.datname = pg_catalog.current_database()
+      where o.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass and o.refobjid = r.oid and o.deptype = 'o'
+        and (o.dbid = d.oid or o.classid = 'pg_catalog.pg_database'::pg_catalog.regclass and o.objid = d.oid))
+      then 'an owner of objects in this database' end), '') end
 from (values ($1, $3)) as wanted(login, granted)
 left join pg_catalog.pg_roles r on r.rolname = wanted.login
 left join pg_catalog.pg_roles g on g.rolname = wanted.granted";
@@ -71,6 +84,7 @@ pub async fn standing(client: &Client, login: &Login) -> Result<Standing, Failur
                 (&timeout, Type::TEXT),
                 (&INGEST_ROLE, Type::TEXT),
                 (&IAM_ROLE, Type::TEXT),
+                (&MADE_HERE, Type::TEXT),
             ],
         )
         .await?;
@@ -83,6 +97,7 @@ pub async fn standing(client: &Client, login: &Login) -> Result<Standing, Failur
         is_member: row.get(5),
         is_iam_ready: row.get(6),
         role_exists: row.get(7),
+        is_of_others: row.get(8),
     }))
 }
 
@@ -98,24 +113,9 @@ pub enum Proof {
 /// What has to be said so that the login is as wanted; nothing if it is.
 ///
 /// # Errors
-/// The login is one that may do more than ingest should, or the role that it is to be a member of is missing.
+/// The login is one that may do more than ingest should or is somebody else's, or the role that it is to be a member of is missing.
 pub fn statements(login: &Login, standing: &Standing, proof: Proof) -> Result<Vec<String>, Failure> {
-    if standing.is_mighty {
-        return Err(Failure::new(
-            Kind::Configuration,
-            format!(
-                "the ingest login {:?} is a superuser or the migrator itself",
-                login.name
-            ),
-            "name another login: ingest needs no right but membership of tracking_ingest_role",
-        ));
-    }
-    if !standing.role_exists {
-        return Err(Failure::refused(
-            format!("role {INGEST_ROLE} is missing and the migrator's login may not make it"),
-            format!("have an administrator run: create role {INGEST_ROLE} nologin; then deploy again"),
-        ));
-    }
+    refuse(login, standing)?;
     let name = quoted(&login.name);
     let mut statements = Vec::new();
     if !standing.exists {
@@ -142,6 +142,33 @@ pub fn statements(login: &Login, standing: &Standing, proof: Proof) -> Result<Ve
         statements.push(format!("grant {IAM_ROLE} to {name}"));
     }
     Ok(statements)
+}
+
+fn refuse(login: &Login, standing: &Standing) -> Result<(), Failure> {
+    if standing.is_mighty {
+        return Err(Failure::new(
+            Kind::Configuration,
+            format!(
+                "the ingest login {:?} is a superuser or the migrator itself",
+                login.name
+            ),
+            "name another login: ingest needs no right but membership of tracking_ingest_role",
+        ));
+    }
+    if let Some(what) = &standing.is_of_others {
+        return Err(Failure::new(
+            Kind::Configuration,
+            format!("the ingest login {:?} is a role of somebody else: {what}", login.name),
+            "name a login that is not there yet, or a plain one that owns nothing: ingest needs no other right",
+        ));
+    }
+    if !standing.role_exists {
+        return Err(Failure::refused(
+            format!("role {INGEST_ROLE} is missing and the migrator's login may not make it"),
+            format!("have an administrator run: create role {INGEST_ROLE} nologin; then deploy again"),
+        ));
+    }
+    Ok(())
 }
 
 /// What a person has to do before ingest can connect with a login that was just made.
@@ -206,6 +233,7 @@ mod tests {
         Standing {
             exists: true,
             is_mighty: false,
+            is_of_others: None,
             can_login: true,
             connection_limit: 7,
             has_timeout: true,
@@ -300,6 +328,13 @@ mod tests {
                     ..fine()
                 },
                 "is a superuser or the migrator itself",
+            ),
+            (
+                Standing {
+                    is_of_others: Some("createdb".to_owned()),
+                    ..fine()
+                },
+                "is a role of somebody else: createdb: name a login",
             ),
             (
                 Standing {

@@ -27,6 +27,7 @@ pub mod run;
 pub mod login;
 pub mod record;
 pub mod keys;
+pub mod key_count;
 pub mod origin;
 pub mod report;
 pub mod failure;

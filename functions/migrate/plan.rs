@@ -31,8 +31,13 @@ pub enum Wish {
     Have(Option<Owner>),
     /// To be an owner no longer.
     Leave(Owner, OnDelete),
-    /// The layer gone, whoever owns it, with this many rows.
-    Gone(Option<u64>),
+    /// The layer gone, with this many rows, and with this many owners.
+    Gone {
+        /// As somebody counted them; `None`: nobody did.
+        rows: Option<u64>,
+        /// The same of the stacks that own it.
+        owners: Option<usize>,
+    },
 }
 
 /// What is there.
@@ -61,6 +66,8 @@ pub enum Plan {
     StrikeOwner,
     /// The rollback file, with what it may destroy; `None`: as many rows as somebody counted by hand.
     RollBack(Option<OnDelete>),
+    /// Nothing: this many owners would lose what they own, and who asks did not say so.
+    RefuseFor(usize),
 }
 
 /// A plan and the sentence that says why.
@@ -71,7 +78,7 @@ pub fn decide(wish: &Wish, found: &Found, checksum: &str) -> Decision {
     match wish {
         Wish::Have(owner) => have(owner.as_ref(), found, checksum),
         Wish::Leave(owner, on_delete) => leave(owner, *on_delete, found),
-        Wish::Gone(_) => gone(found),
+        Wish::Gone { owners, .. } => gone(*owners, found),
     }
 }
 
@@ -125,9 +132,15 @@ fn leave(owner: &Owner, on_delete: OnDelete, found: &Found) -> Decision {
     )
 }
 
-fn gone(found: &Found) -> Decision {
+fn gone(owners: Option<usize>, found: &Found) -> Decision {
     if found.objects.is_empty() {
         return (Plan::Keep, "nothing of V001 is there".to_owned());
+    }
+    let there = found.owners.len();
+    if there > 0 && owners != Some(there) {
+        let names: Vec<&str> = found.owners.iter().map(|owner| owner.stack_id.as_str()).collect();
+        let reason = format!("the raw layer is owned by {there} stack(s): {}", names.join(", "));
+        return (Plan::RefuseFor(there), reason);
     }
     (Plan::RollBack(None), "asked for by hand".to_owned())
 }
@@ -266,9 +279,18 @@ mod tests {
     }
 
     #[test]
-    fn by_hand_the_layer_goes_whoever_owns_it_and_only_if_it_is_there() {
-        let gone = |found: &Found| decide(&Wish::Gone(None), found, "now").0;
-        assert_eq!(gone(&there(&["a", "b"])), Plan::RollBack(None));
-        assert_eq!(gone(&Found::default()), Plan::Keep);
+    fn by_hand_the_layer_goes_if_it_is_there_and_its_owners_were_counted() {
+        for (label, owners, found, plan) in [
+            ("nothing is there", None, Found::default(), Plan::Keep),
+            ("nothing is left", Some(2), Found::default(), Plan::Keep),
+            ("nobody owns it", None, there(&[]), Plan::RollBack(None)),
+            ("not counted", None, there(&["a", "b"]), Plan::RefuseFor(2)),
+            ("one too few", Some(1), there(&["a", "b"]), Plan::RefuseFor(2)),
+            ("one too many", Some(3), there(&["a", "b"]), Plan::RefuseFor(2)),
+            ("counted", Some(2), there(&["a", "b"]), Plan::RollBack(None)),
+        ] {
+            let (planned, reason) = decide(&Wish::Gone { rows: None, owners }, &found, "now");
+            assert_eq!(planned, plan, "{label}: {reason}");
+        }
     }
 }

@@ -95,7 +95,7 @@ pub async fn failed(database: &config::Database, order: &Order, failure: &Failur
 async fn insert(client: &Client, order: &Order, failure: &Failure, duration_ms: u64) -> Result<(), Failure> {
     let (statement, script) = match order.wish {
         Wish::Have(_) => (FAILED_MIGRATION, V001.create_name),
-        Wish::Leave(..) | Wish::Gone(_) => (FAILED_ROLLBACK, V001.rollback_name),
+        Wish::Leave(..) | Wish::Gone { .. } => (FAILED_ROLLBACK, V001.rollback_name),
     };
     let owner = order.owner();
     let stack = owner.map(|owner| &owner.stack_id);

@@ -42,6 +42,8 @@ pub struct Report {
     pub rows_retained: Option<i64>,
     /// Rows that went.
     pub rows_dropped: Option<i64>,
+    /// Site keys that went.
+    pub keys_dropped: Option<i64>,
     /// What a person should know or do.
     pub notes: Vec<String>,
     /// What was sent, with its time.

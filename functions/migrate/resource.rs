@@ -146,13 +146,15 @@ fn order(
 fn notes(event: &Fields<'_>, resource: &Fields<'_>, request: Request) -> Vec<String> {
     let mut notes = Vec::new();
     let old = event.object("OldResourceProperties");
-    if request == Request::Update && !properties::same_database(&old, resource) {
-        let text = |name| old.text(name).unwrap_or_default();
-        notes.push(format!(
-            "what was applied to the former database {} on {} is still there: roll it back there if it is not wanted",
-            text("DatabaseName"),
-            text("DatabaseHost")
-        ));
+    if let (Request::Update, Some(name), Some(host)) =
+        (request, old.text("DatabaseName"), old.text("DatabaseHost"))
+    {
+        if !properties::same_database(&old, resource) {
+            notes.push(format!(
+                "what was applied to the former database {name} on {host} is still there: roll it back there if it is \
+                 not wanted"
+            ));
+        }
     }
     match resource.text("MigrationChecksum") {
         Some(named) if request != Request::Delete && named != V001.checksum() => notes.push(
@@ -260,6 +262,37 @@ mod tests {
                 (None, None) => unreachable!("no such row"),
             };
             assert_eq!(fulfilled.answer.physical_resource_id, is, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_former_database_is_told_where_one_was_and_is_another() {
+        let event = |old: &str| {
+            format!(
+                r#"{{"ResourceProperties":{{"DatabaseHost":"h","DatabaseName":"now"}},"OldResourceProperties":{old}}}"#
+            )
+        };
+        let former = r#"{"DatabaseHost":"h","DatabaseName":"before"}"#;
+        for (request, old, says) in [
+            (Request::Update, former, Some("former database before on h")),
+            (Request::Create, former, None),
+            (
+                Request::Update,
+                r#"{"DatabaseHost":"h","DatabaseName":"now"}"#,
+                None,
+            ),
+            (Request::Update, "null", None),
+            (Request::Update, "{}", None),
+            (Request::Update, r#"{"DatabaseHost":"h"}"#, None),
+        ] {
+            let event: Box<RawValue> = serde_json::from_str(&event(old)).unwrap();
+            let event = Fields::of(&event);
+            let told = notes(&event, &event.object("ResourceProperties"), request);
+            assert_eq!(told.len(), usize::from(says.is_some()), "{old}: {told:?}");
+            assert!(
+                told.concat().contains(says.unwrap_or_default()),
+                "{old}: {told:?}"
+            );
         }
     }
 }

@@ -44,7 +44,7 @@ impl Order {
         match &self.wish {
             Wish::Have(owner) => owner.as_ref(),
             Wish::Leave(owner, _) => Some(owner),
-            Wish::Gone(_) => None,
+            Wish::Gone { .. } => None,
         }
     }
 }

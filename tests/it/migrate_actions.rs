@@ -144,6 +144,35 @@ async fn rollback_wants_the_version_and_the_exact_count_of_rows() {
 }
 
 #[tokio::test]
+async fn rollback_wants_the_exact_count_of_owners_and_tells_the_keys_that_went() {
+    let mut stack = Stack::new(shared().await).await;
+    stack.create().await;
+    let database = Database {
+        cluster: stack.database.cluster,
+        name: stack.database.name.clone(),
+    };
+    let operator = Operator::on(database).await;
+    operator
+        .gets(json!({"action": "create_key", "tenant_bk": "shop"}))
+        .await;
+    let client = operator.database.superuser().await;
+    let before = catalog(&client).await;
+    for owners in [Value::Null, json!(0), json!(2)] {
+        let event = json!({"action": "rollback", "version": "V001", "owners": owners});
+        let answer = operator.is_refused(event, "add \\\"owners\\\": 1").await;
+        assert!(answer.to_string().contains(&stack.id), "{answer}");
+        assert_eq!(catalog(&client).await, before);
+    }
+    let gone = operator
+        .gets(json!({"action": "rollback", "version": "V001", "owners": 1}))
+        .await;
+    assert_eq!(
+        (&gone["outcome"], &gone["keys_dropped"]),
+        (&json!("rolled_back"), &json!(1))
+    );
+}
+
+#[tokio::test]
 async fn status_tells_owners_and_attempts() {
     let mut stack = Stack::new(shared().await).await;
     stack.create().await;
@@ -271,10 +300,6 @@ async fn what_cannot_be_done_is_said_with_its_remedy() {
     let operator = Operator::on_an_empty_database().await;
     for (event, says) in [
         (
-            json!({"action": "drop_everything"}),
-            "apply, rollback, verify, status, create_key, revoke_key, list_keys",
-        ),
-        (
             json!({"action": "create_key", "tenant_bk": "shop"}),
             "apply V001 first",
         ),
@@ -307,6 +332,26 @@ async fn what_cannot_be_done_is_said_with_its_remedy() {
         .await;
     assert_eq!(panicked["error"]["code"], "panic");
     operator.gets(json!({"action": "status"})).await;
+}
+
+#[tokio::test]
+async fn what_is_no_action_is_answered_and_neither_repeated_nor_logged() {
+    let operator = Operator::on_an_empty_database().await;
+    let secret = format!("stk_{}", "canary".repeat(5));
+    for event in [
+        json!({ "action": secret }),
+        json!({ "action": [secret] }),
+        json!({}),
+    ] {
+        let answer = operator.function.invoke(event.to_string()).await;
+        assert_eq!(
+            (&answer["ok"], &answer["action"], &answer["error"]["code"]),
+            (&json!(false), &Value::Null, &json!("request"))
+        );
+        let said = format!("{answer} {}", operator.function.output());
+        let actions = "apply, rollback, verify, status, create_key, revoke_key, list_keys";
+        assert!(said.contains(actions) && !said.contains("canary"), "{said}");
+    }
 }
 
 #[tokio::test]

@@ -466,3 +466,51 @@ async fn a_login_that_may_do_more_than_ingest_should_is_refused() {
     assert_failed(&stack.create().await, "is a superuser or the migrator itself");
     assert_eq!(catalog(&stack.client().await).await, before);
 }
+
+#[tokio::test]
+async fn a_role_of_somebody_else_is_refused_and_left_as_it_was() {
+    let mut stack = Stack::new(shared().await).await;
+    let client = stack.client().await;
+    let role = format!("other_{}", stack.database.name);
+    stack.set("IngestUser", role.as_str());
+    let name = &stack.database.name;
+    let owned = format!("create schema theirs authorization {role}");
+    let owner = format!("alter database {name} owner to {role}");
+    for (rights, then, says) in [
+        ("nologin", "", "nologin, a group of others"),
+        ("login createrole", "", "createrole"),
+        ("login createdb", "", "createdb"),
+        ("login replication", "", "replication"),
+        ("login bypassrls", "", "bypassrls"),
+        ("login", &owned, "an owner of objects in this database"),
+        ("login", &owner, "an owner of objects in this database"),
+    ] {
+        client
+            .batch_execute(&format!("create role {role} {rights}; {then}"))
+            .await
+            .unwrap();
+        let is = format!(
+            "select count(*) from pg_roles r where rolname = '{role}' and rolconfig is null
+            and rolconnlimit = -1 and not exists (select from pg_auth_members m where m.member = r.oid)"
+        );
+        assert_failed(
+            &stack.create().await,
+            &format!("is a role of somebody else: {says}"),
+        );
+        assert_eq!(number(&client, &is).await, 1, "{rights} {then}");
+        let back = format!(
+            "reassign owned by {role} to current_user; drop schema if exists theirs; drop role {role}"
+        );
+        client.batch_execute(&back).await.unwrap();
+    }
+    client
+        .batch_execute(&format!("create role {role} login"))
+        .await
+        .unwrap();
+    assert_succeeded(&stack.create().await);
+    client
+        .batch_execute(&format!("drop role if exists {role}"))
+        .await
+        .unwrap();
+    assert_succeeded(&stack.delete().await);
+}

@@ -16,7 +16,7 @@ use crate::migrate::login::{self, Proof};
 use crate::migrate::plan::{self, OnDelete, Plan, Wish};
 use crate::migrate::report::{Outcome, Report, Timed};
 use crate::migrate::time_left::GRACE;
-use crate::migrate::{ledger, record};
+use crate::migrate::{key_count, ledger, record};
 
 /// How long a statement waits for a lock. Everybody who comes after it waits behind it: half of what a beacon may
 /// wait.
@@ -101,6 +101,12 @@ impl Attempt<'_> {
         match plan {
             Plan::Keep => self.ready_login().await?,
             Plan::Apply => self.apply().await?,
+            Plan::RefuseFor(owners) => {
+                return Err(Failure::refused(
+                    &self.report.reason,
+                    format!("delete those stacks, or add \"owners\": {owners} to take it from them"),
+                ))
+            }
             Plan::StrikeOwner => {
                 self.roll_back("leave").await?;
                 self.report
@@ -109,7 +115,10 @@ impl Attempt<'_> {
             }
             Plan::RollBack(on_delete) => {
                 self.remove_logins().await?;
+                let keys = key_count::counted(self.client).await?;
                 self.roll_back(on_delete.map_or("", as_setting)).await?;
+                let left = key_count::counted(self.client).await?;
+                self.report.keys_dropped = keys.map(|keys| keys - left.unwrap_or_default());
             }
         }
         Ok(self.client.batch_execute("commit").await?)
@@ -182,7 +191,7 @@ impl Attempt<'_> {
 
     async fn roll_back(&mut self, on_delete: &str) -> Result<(), Failure> {
         let drop_rows = match self.order.wish {
-            Wish::Gone(Some(rows)) => rows.to_string(),
+            Wish::Gone { rows: Some(rows), .. } => rows.to_string(),
             _ => String::new(),
         };
         self.tell(&[
