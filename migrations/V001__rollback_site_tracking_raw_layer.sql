@@ -5,16 +5,17 @@
 -- leave (only the ledger is told that an owner left); tracking.reason. The ledger, and what is not V001's, stays.
 
 -- step: preflight
--- Names below mean the system's own. And until the checks have passed every later statement is refused as read-only,
--- so that a psql that goes on after an error (ON_ERROR_STOP off) changes nothing. The last step restores both.
+-- Names below mean the system's own; the last step restores the search path. Each statement notes in tracking.done that
+-- it succeeded, and does nothing unless the one before it did: where psql goes on after an error (ON_ERROR_STOP off)
+-- nothing more happens, and the last step says which step failed.
 do $$
 begin
-  if coalesce(pg_catalog.current_setting('tracking.search_path', true), '') operator(pg_catalog.=) '' then
+  if coalesce(pg_catalog.current_setting('tracking.saved', true), '') operator(pg_catalog.=) '' then
     perform pg_catalog.set_config('tracking.search_path', pg_catalog.current_setting('search_path'), false);
-    perform pg_catalog.set_config('tracking.read_only', pg_catalog.current_setting('default_transaction_read_only'), false);
+    perform pg_catalog.set_config('tracking.saved', 'yes', false);
   end if;
   perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
-  perform pg_catalog.set_config('default_transaction_read_only', 'on', false);
+  perform pg_catalog.set_config('tracking.done', 'preflight 1', false);
 end
 $$;
 
@@ -23,6 +24,10 @@ declare
   v_mode text := coalesce(nullif(current_setting('tracking.on_delete', true), ''), 'by_hand');
   v_missing text;
 begin
+  if current_setting('tracking.done') <> 'preflight 1' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'preflight 2', false);
   if v_mode not in ('by_hand', 'retain', 'drop_if_empty', 'drop', 'leave') then
     raise exception 'tracking.on_delete is "%"', v_mode
       using errcode = 'TR015', hint = 'set it to retain, drop_if_empty, drop or leave, or reset it';
@@ -53,6 +58,10 @@ declare
   v_before text[];
   v_adopted text[];
 begin
+  if current_setting('tracking.done') <> 'preflight 2' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'preflight 3', false);
   select coalesce(array_agg(object order by object), '{}') into v_before from (
     select 'schema raw' as object from pg_namespace where nspname = 'raw'
     union all
@@ -111,6 +120,10 @@ declare
   v_rows bigint := 0;
   v_pages bigint;
 begin
+  if current_setting('tracking.done') <> 'preflight 3' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'preflight', false);
   if 'table raw.site_tracking_events_r' = any (current_setting('tracking.made')::text[]) and v_mode <> 'leave' then
     select pg_relation_size(c.oid) / 8192, greatest(c.reltuples, 0)::bigint into v_pages, v_rows
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -127,7 +140,6 @@ begin
     end if;
   end if;
   perform set_config('tracking.rows', v_rows::text, false);
-  perform set_config('default_transaction_read_only', current_setting('tracking.read_only'), false);
 end
 $$;
 
@@ -142,6 +154,10 @@ declare
   v_rows bigint;
   v_dependents text;
 begin
+  if current_setting('tracking.done') <> 'preflight' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'tables', false);
   if v_mode = 'leave' then
     return;
   end if;
@@ -201,6 +217,10 @@ do $$
 declare
   v_function text;
 begin
+  if current_setting('tracking.done') <> 'tables' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'functions', false);
   for v_function in
     select format('raw.%I(%s)', p.proname, pg_get_function_identity_arguments(p.oid))
     from pg_proc p join pg_namespace n on n.oid = p.pronamespace
@@ -218,6 +238,10 @@ do $$
 declare
   v_role text;
 begin
+  if current_setting('tracking.done') <> 'functions' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'grants', false);
   for v_role in
     select rolname from pg_roles
     where rolname in ('tracking_ingest_role', 'tracking_processor_role')
@@ -240,16 +264,22 @@ $$;
 -- step: schema
 do $$
 begin
-  if current_setting('tracking.mode') in ('leave', 'retain')
-    or 'schema raw' <> all (current_setting('tracking.made')::text[])
-  then
+  if current_setting('tracking.done') <> 'grants' then
     return;
   end if;
-  execute 'drop schema raw restrict';
-exception
-  when dependent_objects_still_exist then
-    perform set_config('tracking.notes', concat_ws(E'\n', nullif(current_setting('tracking.notes', true), ''),
-      'schema raw stays: it holds objects that are not V001''s'), false);
+  perform set_config('tracking.done', 'schema', false);
+  begin
+    if current_setting('tracking.mode') in ('leave', 'retain')
+      or 'schema raw' <> all (current_setting('tracking.made')::text[])
+    then
+      return;
+    end if;
+    execute 'drop schema raw restrict';
+  exception
+    when dependent_objects_still_exist then
+      perform set_config('tracking.notes', concat_ws(E'\n', nullif(current_setting('tracking.notes', true), ''),
+        'schema raw stays: it holds objects that are not V001''s'), false);
+  end;
 end
 $$;
 
@@ -261,6 +291,10 @@ declare
   v_members text;
   v_note text;
 begin
+  if current_setting('tracking.done') <> 'schema' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'roles', false);
   for v_role in
     select rolname from pg_roles
     where rolname in ('tracking_ingest_role', 'tracking_processor_role')
@@ -303,6 +337,10 @@ declare
     current_setting('tracking.started'))::timestamptz;
   v_rows bigint := current_setting('tracking.rows')::bigint;
 begin
+  if current_setting('tracking.done') <> 'roles' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'finish', false);
   select coalesce(array_agg(object order by object), '{}') into v_after from (
     select 'schema raw' as object from pg_namespace where nspname = 'raw'
     union all
@@ -341,13 +379,38 @@ begin
       case when 'table raw.site_tracking_events_r' = any (v_dropped) then v_rows else 0 end,
       case when 'table raw.site_tracking_events_r' = any (v_after) then v_rows else 0 end, v_notes);
   end if;
-  perform set_config('search_path', current_setting('tracking.search_path'), false);
-  perform set_config('tracking.search_path', '', false);
   perform set_config('tracking.drop_rows', '', false);
-  raise notice 'V001 %, dropped: %; stays: %; the create file makes it again%',
+  perform set_config('tracking.said', format('V001 %s, dropped: %s; stays: %s; the create file makes it again%s',
     case v_mode when 'leave' then 'has one owner less' when 'retain' then 'is retained' else 'is rolled back' end,
     coalesce(nullif(array_to_string(v_dropped, ', '), ''), 'nothing'),
     coalesce(nullif(array_to_string(v_after, ', '), ''), 'nothing but the ledger in schema migrations'),
-    coalesce(E'; notes:\n' || v_notes, '');
+    coalesce(E'; notes:\n' || v_notes, '')), false);
+end
+$$;
+
+-- A statement of its own: what raises restores nothing.
+do $$
+declare
+  v_steps text[] := array[
+    'preflight 1', 'preflight 2', 'preflight 3', 'preflight', 'tables', 'functions', 'grants', 'schema',
+    'roles', 'finish'];
+  v_failed text := v_steps[coalesce(array_position(v_steps, current_setting('tracking.done', true)), 0) + 1];
+begin
+  perform set_config('tracking.failed', coalesce(regexp_replace(v_failed, ' [0-9]$', ''), ''), false);
+  if current_setting('tracking.saved', true) = 'yes' then
+    perform set_config('search_path', current_setting('tracking.search_path'), false);
+    perform set_config('tracking.saved', '', false);
+  end if;
+end
+$$;
+
+do $$
+begin
+  if pg_catalog.length(pg_catalog.current_setting('tracking.failed')) operator(pg_catalog.>) 0 then
+    raise exception 'V001 is not rolled back: step % failed, its error is the first one above',
+      pg_catalog.current_setting('tracking.failed')
+      using errcode = 'TR017', hint = 'remove its cause, then run this file again, or the create file';
+  end if;
+  raise notice '%', pg_catalog.current_setting('tracking.said');
 end
 $$;
