@@ -57,12 +57,25 @@ begin
         'origin_is_allowed', 'quarantined_bytes', 'requeue_quarantined')
       and not pg_has_role(p.proowner, 'USAGE')
     union
-    select format('grant usage on schema auth to %1$I; grant references (tenant_hk) on auth.tenant_h to %1$I',
-      current_user)
+    select format('grant select, insert, update on migrations.%I to %I', c.relname, current_user)
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = 'migrations' and c.relname in ('migration_log', 'rollback_log')
+      and exists (select from pg_attribute a
+        where a.attrelid = c.oid and a.attname = 'stack_id' and not a.attisdropped)
+      and not (has_table_privilege(c.oid, 'SELECT') and has_table_privilege(c.oid, 'INSERT')
+        and has_table_privilege(c.oid, 'UPDATE'))
+    union
+    select format('grant usage on schema auth to %I', current_user)
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where n.nspname = 'auth' and c.relname = 'tenant_h' and c.relkind in ('r', 'p')
-      and not (has_schema_privilege(n.oid, 'USAGE')
-        and has_column_privilege(c.oid, 'tenant_hk', 'REFERENCES'))
+      and not has_schema_privilege(n.oid, 'USAGE')
+    union
+    select format('grant references (tenant_hk) on auth.tenant_h to %I', current_user)
+    from pg_class c
+    join pg_namespace n on n.oid = c.relnamespace
+    join pg_attribute a on a.attrelid = c.oid and a.attname = 'tenant_hk' and not a.attisdropped
+    where n.nspname = 'auth' and c.relname = 'tenant_h' and c.relkind in ('r', 'p')
+      and not has_column_privilege(c.oid, a.attnum, 'REFERENCES')
   ) as remedies;
   if v_missing is not null then
     raise exception 'role % may not make the site tracking raw layer in database %', current_user, current_database()
@@ -244,13 +257,19 @@ begin
       'no ledger is kept: migrations.migration_log or migrations.rollback_log is a table of somebody else', false);
     return;
   end if;
-  comment on table migrations.migration_log is
-    'One row per attempt to apply a migration: APPLIED made objects, SHARED found them made, FAILED changed nothing.';
-  comment on column migrations.migration_log.adopted_objects is
-    'Found at the first attempt and made by no attempt: a rollback leaves them.';
-  comment on column migrations.migration_log.retained_objects is 'Found, made by an earlier attempt.';
-  comment on table migrations.rollback_log is
-    'One row per attempt to roll a migration back; ROLLED_BACK ends every ownership that migration_log tells of.';
+  -- Where another role made the ledger, its comments are that role's.
+  if not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where n.nspname = 'migrations' and c.relname in ('migration_log', 'rollback_log')
+        and not pg_has_role(c.relowner, 'USAGE'))
+  then
+    comment on table migrations.migration_log is
+      'One row per attempt to apply a migration: APPLIED made objects, SHARED found them made, FAILED changed nothing.';
+    comment on column migrations.migration_log.adopted_objects is
+      'Found at the first attempt and made by no attempt: a rollback leaves them.';
+    comment on column migrations.migration_log.retained_objects is 'Found, made by an earlier attempt.';
+    comment on table migrations.rollback_log is
+      'One row per attempt to roll a migration back; ROLLED_BACK ends every ownership that migration_log tells of.';
+  end if;
 
   select coalesce(array_agg(object order by object), '{}') into v_now from (
     select 'schema raw' as object from pg_namespace where nspname = 'raw'
@@ -863,7 +882,7 @@ $$;
 do $$
 declare
   v_started timestamptz := clock_timestamp();
-  v_path text := current_setting('tracking.search_path');
+  v_path text := current_setting('tracking.search_path', true);
   v_fault text;
   v_state text;
   v_remedy text;
@@ -919,7 +938,7 @@ $$;
 do $$
 declare
   v_started timestamptz := clock_timestamp();
-  v_path text := current_setting('tracking.search_path');
+  v_path text := current_setting('tracking.search_path', true);
   v_expected bytea := sha256(convert_to('probe ' || chr(233), 'UTF8'));
   v_found bytea;
   v_fault text;

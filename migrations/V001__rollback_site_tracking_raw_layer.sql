@@ -33,15 +33,32 @@ begin
       using errcode = 'TR015', hint = 'set it to retain, drop_if_empty, drop or leave, or reset it';
   end if;
   perform pg_advisory_xact_lock(hashtextextended('site_tracking_raw_layer', 0));
-  select string_agg(distinct format('grant %I to %I', pg_get_userbyid(ours.owner), current_user), '; ') into v_missing
+  select string_agg(remedy, '; ' order by remedy) into v_missing
   from (
-    select c.relowner as owner from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    select format('grant %I to %I', pg_get_userbyid(c.relowner), current_user) as remedy
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where n.nspname = 'raw' and c.relname in ('site_tracking_events_r', 'site_tracking_keys_r')
-    union all
-    select p.proowner from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+      and v_mode <> 'leave' and not pg_has_role(c.relowner, 'USAGE')
+    union
+    select format('grant %I to %I', pg_get_userbyid(p.proowner), current_user)
+    from pg_proc p join pg_namespace n on n.oid = p.pronamespace
     where n.nspname = 'raw' and p.proname in ('ingest_tracking_event', 'ingest_tracking_beacon',
-      'audit_tracking_events', 'origin_is_allowed', 'quarantined_bytes', 'requeue_quarantined')
-  ) as ours where v_mode <> 'leave' and not pg_has_role(ours.owner, 'USAGE');
+        'audit_tracking_events', 'origin_is_allowed', 'quarantined_bytes', 'requeue_quarantined')
+      and v_mode <> 'leave' and not pg_has_role(p.proowner, 'USAGE')
+    union
+    select format('grant usage on schema migrations to %I', current_user)
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = 'migrations' and c.relname in ('migration_log', 'rollback_log')
+      and not has_schema_privilege(n.oid, 'USAGE')
+    union
+    select format('grant select, insert, update on migrations.%I to %I', c.relname, current_user)
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = 'migrations' and c.relname in ('migration_log', 'rollback_log')
+      and exists (select from pg_attribute a
+        where a.attrelid = c.oid and a.attname = 'stack_id' and not a.attisdropped)
+      and not (has_table_privilege(c.oid, 'SELECT') and has_table_privilege(c.oid, 'INSERT')
+        and has_table_privilege(c.oid, 'UPDATE'))
+  ) as remedies;
   if v_missing is not null then
     raise exception 'role % may not roll back the site tracking raw layer in database %', current_user, current_database()
       using errcode = 'TR013', hint = v_missing;
@@ -115,7 +132,7 @@ $$;
 -- Rows are counted before any lock is held; a table of more than a gigabyte is counted only where the count decides.
 do $$
 declare
-  v_mode text := current_setting('tracking.mode');
+  v_mode text := current_setting('tracking.mode', true);
   v_wanted text := nullif(current_setting('tracking.drop_rows', true), '');
   v_rows bigint := 0;
   v_pages bigint;
@@ -147,8 +164,8 @@ $$;
 -- One statement judges and drops, so that no event can arrive in between.
 do $$
 declare
-  v_mode text := current_setting('tracking.mode');
-  v_made text[] := current_setting('tracking.made')::text[];
+  v_mode text := current_setting('tracking.mode', true);
+  v_made text[] := nullif(current_setting('tracking.made', true), '')::text[];
   v_events boolean := 'table raw.site_tracking_events_r' = any (v_made);
   v_found boolean;
   v_rows bigint;
@@ -328,14 +345,14 @@ $$;
 -- step: finish
 do $$
 declare
-  v_mode text := current_setting('tracking.mode');
-  v_before text[] := current_setting('tracking.before')::text[];
+  v_mode text := current_setting('tracking.mode', true);
+  v_before text[] := nullif(current_setting('tracking.before', true), '')::text[];
   v_after text[];
   v_dropped text[];
   v_notes text := nullif(current_setting('tracking.notes', true), '');
   v_started timestamptz := coalesce(nullif(current_setting('tracking.started_at', true), ''),
-    current_setting('tracking.started'))::timestamptz;
-  v_rows bigint := current_setting('tracking.rows')::bigint;
+    nullif(current_setting('tracking.started', true), ''))::timestamptz;
+  v_rows bigint := nullif(current_setting('tracking.rows', true), '')::bigint;
 begin
   if current_setting('tracking.done') <> 'roles' then
     return;
