@@ -737,16 +737,18 @@ create or replace function raw.quarantined_bytes(p_raw_event_id bigint) returns 
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_quarantine jsonb;
 begin
-  return (
-    select decode(coalesce(e.raw_payload, '{}') #>> '{_quarantine,bytes}', 'base64')
-    from raw.site_tracking_events_r e
-    where e.raw_event_id = p_raw_event_id and e.raw_payload ? '_quarantine'
-    union all
-    select decode(e.request #>> '{_quarantine,bytes}', 'base64')
-    from raw.site_tracking_events_r e
-    where e.raw_event_id = p_raw_event_id and not e.raw_payload ? '_quarantine'
-  );
+  -- A sender's own event may have a member of that name.
+  select case when e.processing_status = 'ERROR' and e.raw_payload #>> '{_quarantine,encoding}' = 'base64'
+    then e.raw_payload -> '_quarantine' else e.request -> '_quarantine' end
+  into v_quarantine
+  from raw.site_tracking_events_r e where e.raw_event_id = p_raw_event_id;
+  return case when v_quarantine ->> 'encoding' = 'base64' then decode(v_quarantine ->> 'bytes', 'base64') end;
+exception
+  when invalid_parameter_value then
+    return null;
 end
 $$;
 revoke all on function raw.quarantined_bytes(bigint) from public;
@@ -766,10 +768,13 @@ begin
   end if;
   update raw.site_tracking_events_r as e
   set raw_payload = p_event_data,
-    request = coalesce(e.request, '{}') || jsonb_build_object('_quarantine', e.raw_payload -> '_quarantine'),
+    request = coalesce(e.request, '{}') || jsonb_build_object('_quarantine', (e.raw_payload -> '_quarantine')
+      || case when e.raw_payload - '_quarantine'::text = '{}' then '{}'
+        else jsonb_build_object('beside', e.raw_payload - '_quarantine'::text) end),
     processing_status = 'PENDING',
     error_message = null
-  where e.raw_event_id = p_raw_event_id and e.processing_status = 'ERROR' and e.raw_payload ? '_quarantine'
+  where e.raw_event_id = p_raw_event_id and e.processing_status = 'ERROR'
+    and e.raw_payload #>> '{_quarantine,encoding}' = 'base64'
   returning e.raw_event_id into v_id;
   return v_id;
 end
