@@ -5,16 +5,17 @@
 -- should be says V001__verify_site_tracking_raw_layer.sql.
 
 -- step: preflight
--- Names below mean the system's own. And until the checks have passed every later statement is refused as read-only,
--- so that a psql that goes on after an error (ON_ERROR_STOP off) changes nothing. The last step restores both.
+-- Names below mean the system's own; the last step restores the search path. Each statement notes in tracking.done that
+-- it succeeded, and does nothing unless the one before it did: where psql goes on after an error (ON_ERROR_STOP off)
+-- nothing more happens, and the last step says which step failed.
 do $$
 begin
-  if coalesce(pg_catalog.current_setting('tracking.search_path', true), '') operator(pg_catalog.=) '' then
+  if coalesce(pg_catalog.current_setting('tracking.saved', true), '') operator(pg_catalog.=) '' then
     perform pg_catalog.set_config('tracking.search_path', pg_catalog.current_setting('search_path'), false);
-    perform pg_catalog.set_config('tracking.read_only', pg_catalog.current_setting('default_transaction_read_only'), false);
+    perform pg_catalog.set_config('tracking.saved', 'yes', false);
   end if;
   perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
-  perform pg_catalog.set_config('default_transaction_read_only', 'on', false);
+  perform pg_catalog.set_config('tracking.done', 'preflight 1', false);
 end
 $$;
 
@@ -22,6 +23,10 @@ do $$
 declare
   v_missing text;
 begin
+  if current_setting('tracking.done') <> 'preflight 1' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'preflight 2', false);
   if current_setting('server_version_num')::integer < 120000 then
     raise exception 'PostgreSQL 12 or newer is needed, this server is %', current_setting('server_version')
       using errcode = 'TR014', hint = 'upgrade the server, or choose another database';
@@ -52,12 +57,25 @@ begin
         'origin_is_allowed', 'quarantined_bytes', 'requeue_quarantined')
       and not pg_has_role(p.proowner, 'USAGE')
     union
-    select format('grant usage on schema auth to %1$I; grant references (tenant_hk) on auth.tenant_h to %1$I',
-      current_user)
+    select format('grant select, insert, update on migrations.%I to %I', c.relname, current_user)
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = 'migrations' and c.relname in ('migration_log', 'rollback_log')
+      and exists (select from pg_attribute a
+        where a.attrelid = c.oid and a.attname = 'stack_id' and not a.attisdropped)
+      and not (has_table_privilege(c.oid, 'SELECT') and has_table_privilege(c.oid, 'INSERT')
+        and has_table_privilege(c.oid, 'UPDATE'))
+    union
+    select format('grant usage on schema auth to %I', current_user)
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where n.nspname = 'auth' and c.relname = 'tenant_h' and c.relkind in ('r', 'p')
-      and not (has_schema_privilege(n.oid, 'USAGE')
-        and has_column_privilege(c.oid, 'tenant_hk', 'REFERENCES'))
+      and not has_schema_privilege(n.oid, 'USAGE')
+    union
+    select format('grant references (tenant_hk) on auth.tenant_h to %I', current_user)
+    from pg_class c
+    join pg_namespace n on n.oid = c.relnamespace
+    join pg_attribute a on a.attrelid = c.oid and a.attname = 'tenant_hk' and not a.attisdropped
+    where n.nspname = 'auth' and c.relname = 'tenant_h' and c.relkind in ('r', 'p')
+      and not has_column_privilege(c.oid, a.attnum, 'REFERENCES')
   ) as remedies;
   if v_missing is not null then
     raise exception 'role % may not make the site tracking raw layer in database %', current_user, current_database()
@@ -71,6 +89,10 @@ do $$
 declare
   v_differs text;
 begin
+  if current_setting('tracking.done') <> 'preflight 2' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'preflight', false);
   select string_agg(difference, '; ' order by difference) into v_differs
   from (
     select format('raw.%s is no table', c.relname) as difference
@@ -132,7 +154,6 @@ begin
     raise exception 'the raw layer that is there is not V001''s: %', v_differs
       using errcode = 'TR010', hint = 'deploy it with migrate, which adopts what is compatible; nothing was changed';
   end if;
-  perform set_config('default_transaction_read_only', current_setting('tracking.read_only'), false);
   perform set_config('tracking.notes', '', false);
   perform set_config('tracking.log_id', '', false);
 end
@@ -141,6 +162,10 @@ $$;
 -- step: ledger
 do $$
 begin
+  if current_setting('tracking.done') <> 'preflight' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'ledger 1', false);
   if not exists (select from pg_namespace where nspname = 'migrations') then
     create schema migrations;
     comment on schema migrations is 'What was migrated in this database, when and by whom; no rollback removes it.';
@@ -148,6 +173,12 @@ begin
 end
 $$;
 
+do $step$
+begin
+  if current_setting('tracking.done') <> 'ledger 1' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'ledger 2', false);
 create table if not exists migrations.migration_log (
   migration_id bigint generated by default as identity,
   version text not null,
@@ -201,6 +232,8 @@ create table if not exists migrations.rollback_log (
   constraint rollback_log_pkey primary key (rollback_id),
   constraint rollback_log_known_status check (status in ('LEFT', 'ROLLED_BACK', 'RETAINED', 'FAILED'))
 );
+end
+$step$;
 
 -- One row per attempt: STARTED now, its outcome in the last step. A table of that name that is not ours is left alone.
 do $$
@@ -209,6 +242,10 @@ declare
   v_first text[];
   v_id bigint;
 begin
+  if current_setting('tracking.done') <> 'ledger 2' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'ledger', false);
   if (select count(*) from pg_attribute a
       join pg_class c on c.oid = a.attrelid
       join pg_namespace n on n.oid = c.relnamespace
@@ -220,13 +257,19 @@ begin
       'no ledger is kept: migrations.migration_log or migrations.rollback_log is a table of somebody else', false);
     return;
   end if;
-  comment on table migrations.migration_log is
-    'One row per attempt to apply a migration: APPLIED made objects, SHARED found them made, FAILED changed nothing.';
-  comment on column migrations.migration_log.adopted_objects is
-    'Found at the first attempt and made by no attempt: a rollback leaves them.';
-  comment on column migrations.migration_log.retained_objects is 'Found, made by an earlier attempt.';
-  comment on table migrations.rollback_log is
-    'One row per attempt to roll a migration back; ROLLED_BACK ends every ownership that migration_log tells of.';
+  -- Where another role made the ledger, its comments are that role's.
+  if not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where n.nspname = 'migrations' and c.relname in ('migration_log', 'rollback_log')
+        and not pg_has_role(c.relowner, 'USAGE'))
+  then
+    comment on table migrations.migration_log is
+      'One row per attempt to apply a migration: APPLIED made objects, SHARED found them made, FAILED changed nothing.';
+    comment on column migrations.migration_log.adopted_objects is
+      'Found at the first attempt and made by no attempt: a rollback leaves them.';
+    comment on column migrations.migration_log.retained_objects is 'Found, made by an earlier attempt.';
+    comment on table migrations.rollback_log is
+      'One row per attempt to roll a migration back; ROLLED_BACK ends every ownership that migration_log tells of.';
+  end if;
 
   select coalesce(array_agg(object order by object), '{}') into v_now from (
     select 'schema raw' as object from pg_namespace where nspname = 'raw'
@@ -270,6 +313,10 @@ $$;
 -- step: schema
 do $$
 begin
+  if current_setting('tracking.done') <> 'ledger' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'schema', false);
   if not exists (select from pg_namespace where nspname = 'raw') then
     create schema raw;
     comment on schema raw is 'Raw layer: what was received, as it was received, until somebody processes it.';
@@ -285,6 +332,10 @@ declare
   v_purpose text;
   v_note text;
 begin
+  if current_setting('tracking.done') <> 'schema' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'roles', false);
   for v_role, v_purpose in values
     ('tracking_ingest_role', 'May call raw.ingest_tracking_beacon and nothing else.'),
     ('tracking_processor_role', 'Reads and marks raw events, opens and requeues quarantined ones.')
@@ -308,6 +359,12 @@ end
 $$;
 
 -- step: events_table
+do $step$
+begin
+  if current_setting('tracking.done') <> 'roles' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'events_table', false);
 create table if not exists raw.site_tracking_events_r (
   raw_event_id bigint generated by default as identity,
   tenant_hk bytea not null,
@@ -316,18 +373,10 @@ create table if not exists raw.site_tracking_events_r (
   client_ip inet,
   user_agent text,
   raw_payload jsonb not null,
-  -- Readers that are there rely on this type.
-  -- squawk-ignore prefer-text-field
   batch_id varchar(100),
-  -- Readers that are there rely on this type.
-  -- squawk-ignore prefer-text-field
   processing_status varchar(20) not null default 'PENDING',
   error_message text,
-  -- Readers that are there rely on this type; nobody retries two billion times.
-  -- squawk-ignore prefer-bigint-over-int
   retry_count integer not null default 0,
-  -- Readers that are there rely on this type.
-  -- squawk-ignore prefer-text-field
   record_source varchar(100) not null default 'site_tracker',
   event_key uuid,
   request jsonb,
@@ -340,8 +389,6 @@ create table if not exists raw.site_tracking_events_r (
 with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
 revoke all on table raw.site_tracking_events_r from public;
 
-do $$
-begin
   if current_setting('server_version_num')::integer >= 130000 then
     execute 'alter table raw.site_tracking_events_r set (autovacuum_vacuum_insert_scale_factor = 0.05)';
   end if;
@@ -349,11 +396,7 @@ begin
   then
     execute 'alter table raw.site_tracking_events_r alter column raw_payload set compression lz4';
   end if;
-end
-$$;
 
--- Time-outs belong to who runs this: migrate sets them, and a file must not change an operator's session.
--- squawk-ignore require-lock-timeout, require-statement-timeout
 comment on table raw.site_tracking_events_r is
   'One row per website tracking event, as received; PENDING until a processor has marked it.';
 comment on column raw.site_tracking_events_r.tenant_hk is
@@ -372,30 +415,39 @@ comment on column raw.site_tracking_events_r.event_key is
   'Stored once per tenant: the event''s own id where it has one, else one made on receipt.';
 comment on column raw.site_tracking_events_r.request is
   'What the body does not tell: method, path, query, content type, origin, referrer, privacy signals, notes.';
+end
+$step$;
 
 -- step: events_indexes
--- The table is new and empty, or has the index already: nobody waits.
--- squawk-ignore require-concurrent-index-creation
+-- The table is new and empty, or has the indexes already: nobody waits.
+do $step$
+begin
+  if current_setting('tracking.done') <> 'events_table' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'events_indexes', false);
 create index if not exists site_tracking_events_r_pending
   on raw.site_tracking_events_r (raw_event_id) where processing_status = 'PENDING';
 comment on index raw.site_tracking_events_r_pending is 'Read by who claims pending events.';
--- The table is new and empty, or has the index already: nobody waits.
--- squawk-ignore require-concurrent-index-creation
 create index if not exists site_tracking_events_r_received
   on raw.site_tracking_events_r using brin (received_timestamp);
 comment on index raw.site_tracking_events_r_received is 'Read by retention and by questions about a time range.';
--- The table is new and empty, or has the index already: nobody waits.
--- squawk-ignore require-concurrent-index-creation
 create unique index if not exists site_tracking_events_r_event_once
   on raw.site_tracking_events_r (event_key, tenant_hk) where event_key is not null;
 comment on index raw.site_tracking_events_r_event_once is 'Read by the ingest functions: an event is stored once.';
+end
+$step$;
 
 -- step: keys_table
+do $step$
+begin
+  if current_setting('tracking.done') <> 'events_indexes' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'keys_table', false);
 create table if not exists raw.site_tracking_keys_r (
   api_key_hk bytea not null,
   tenant_hk bytea not null,
-  -- The length is the one of auth.tenant_h.
-  -- squawk-ignore prefer-text-field
   tenant_bk varchar(255),
   allowed_origins text[],
   label text,
@@ -411,8 +463,16 @@ comment on table raw.site_tracking_keys_r is 'Site keys, by their SHA-256; the k
 comment on column raw.site_tracking_keys_r.allowed_origins is
   'Origins that may use the key; NULL: any; https://*.example.com: subdomains; required: no origin, no entry.';
 comment on column raw.site_tracking_keys_r.revoked_at is 'From when on the key is refused, judged by the time of receipt.';
+end
+$step$;
 
 -- step: origin_is_allowed
+do $step$
+begin
+  if current_setting('tracking.done') <> 'keys_table' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'origin_is_allowed', false);
 create or replace function raw.origin_is_allowed(p_origin text, p_allowed text[]) returns boolean
 language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -452,11 +512,17 @@ $$;
 revoke all on function raw.origin_is_allowed(text, text[]) from public;
 comment on function raw.origin_is_allowed(text, text[]) is
   'Whether a site key''s list lets this origin in: scheme, host and port equal, or a subdomain of https://*.example.com.';
+end
+$step$;
 
 -- step: audit_tracking_events
 -- Whether there is an audit function is decided here, not looked up with each event.
 do $create$
 begin
+  if current_setting('tracking.done') <> 'origin_is_allowed' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'audit_tracking_events', false);
   if exists (select from pg_proc p join pg_namespace n on n.oid = p.pronamespace
       where n.nspname = 'util' and p.proname = 'log_audit_event'
         and oidvectortypes(p.proargtypes) = 'text, text, text, text, jsonb')
@@ -488,13 +554,19 @@ begin
     language sql immutable
     as $$ select null::text $$;
   end if;
+  revoke all on function raw.audit_tracking_events(bytea, bigint[], varchar) from public;
+  comment on function raw.audit_tracking_events(bytea, bigint[], varchar) is
+    'Tells util.log_audit_event which events were stored; NULL, or the SQLSTATE with which that failed. Never raises.';
 end
 $create$;
-revoke all on function raw.audit_tracking_events(bytea, bigint[], varchar) from public;
-comment on function raw.audit_tracking_events(bytea, bigint[], varchar) is
-  'Tells util.log_audit_event which events were stored; NULL, or the SQLSTATE with which that failed. Never raises.';
 
 -- step: ingest_tracking_event
+do $step$
+begin
+  if current_setting('tracking.done') <> 'audit_tracking_events' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'ingest_tracking_event', false);
 create or replace function raw.ingest_tracking_event(
   p_tenant_hk bytea,
   p_api_key_hk bytea,
@@ -540,8 +612,16 @@ revoke all on function raw.ingest_tracking_event(bytea, bytea, inet, text, jsonb
 comment on function raw.ingest_tracking_event(bytea, bytea, inet, text, jsonb, uuid, varchar, timestamptz, jsonb,
   varchar, text, boolean) is
   'Stores one event for trusted SQL callers: its id, or NULL if the tenant has that event key already.';
+end
+$step$;
 
 -- step: ingest_tracking_beacon
+do $step$
+begin
+  if current_setting('tracking.done') <> 'ingest_tracking_event' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'ingest_tracking_beacon', false);
 create or replace function raw.ingest_tracking_beacon(
   p_api_key_hk bytea,
   p_origin text,
@@ -643,22 +723,32 @@ revoke all on function raw.ingest_tracking_beacon(bytea, text, inet, text, jsonb
 comment on function raw.ingest_tracking_beacon(bytea, text, inet, text, jsonb[], uuid[], varchar, timestamptz,
   jsonb, varchar[], text[], boolean) is
   'Stores the events of one beacon under its site key: one row per event, or one that says why none was stored.';
+end
+$step$;
 
 -- step: quarantine
+do $step$
+begin
+  if current_setting('tracking.done') <> 'ingest_tracking_beacon' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'quarantine', false);
 create or replace function raw.quarantined_bytes(p_raw_event_id bigint) returns bytea
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_quarantine jsonb;
 begin
-  return (
-    select decode(coalesce(e.raw_payload, '{}') #>> '{_quarantine,bytes}', 'base64')
-    from raw.site_tracking_events_r e
-    where e.raw_event_id = p_raw_event_id and e.raw_payload ? '_quarantine'
-    union all
-    select decode(e.request #>> '{_quarantine,bytes}', 'base64')
-    from raw.site_tracking_events_r e
-    where e.raw_event_id = p_raw_event_id and not e.raw_payload ? '_quarantine'
-  );
+  -- A sender's own event may have a member of that name.
+  select case when e.processing_status = 'ERROR' and e.raw_payload #>> '{_quarantine,encoding}' = 'base64'
+    then e.raw_payload -> '_quarantine' else e.request -> '_quarantine' end
+  into v_quarantine
+  from raw.site_tracking_events_r e where e.raw_event_id = p_raw_event_id;
+  return case when v_quarantine ->> 'encoding' = 'base64' then decode(v_quarantine ->> 'bytes', 'base64') end;
+exception
+  when invalid_parameter_value then
+    return null;
 end
 $$;
 revoke all on function raw.quarantined_bytes(bigint) from public;
@@ -678,10 +768,13 @@ begin
   end if;
   update raw.site_tracking_events_r as e
   set raw_payload = p_event_data,
-    request = coalesce(e.request, '{}') || jsonb_build_object('_quarantine', e.raw_payload -> '_quarantine'),
+    request = coalesce(e.request, '{}') || jsonb_build_object('_quarantine', (e.raw_payload -> '_quarantine')
+      || case when e.raw_payload - '_quarantine'::text = '{}' then '{}'
+        else jsonb_build_object('beside', e.raw_payload - '_quarantine'::text) end),
     processing_status = 'PENDING',
     error_message = null
-  where e.raw_event_id = p_raw_event_id and e.processing_status = 'ERROR' and e.raw_payload ? '_quarantine'
+  where e.raw_event_id = p_raw_event_id and e.processing_status = 'ERROR'
+    and e.raw_payload #>> '{_quarantine,encoding}' = 'base64'
   returning e.raw_event_id into v_id;
   return v_id;
 end
@@ -689,12 +782,18 @@ $$;
 revoke all on function raw.requeue_quarantined(bigint, jsonb) from public;
 comment on function raw.requeue_quarantined(bigint, jsonb) is
   'Puts a repaired event in the place of a quarantined one, as PENDING, and its bytes into request: its id, or NULL if it is not quarantined.';
+end
+$step$;
 
 -- step: grants
 do $$
 declare
   v_role text;
 begin
+  if current_setting('tracking.done') <> 'quarantine' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'grants', false);
   for v_role in select rolname from pg_roles
     where rolname in ('tracking_ingest_role', 'tracking_processor_role')
   loop
@@ -720,41 +819,53 @@ $$;
 -- step: foreign_key
 do $$
 begin
-  if exists (select from pg_constraint
-      where conrelid = 'raw.site_tracking_events_r'::regclass and conname = 'site_tracking_events_r_tenant_exists')
-    or not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
-      where n.nspname = 'auth' and c.relname = 'tenant_h' and c.relkind in ('r', 'p'))
-  then
+  if current_setting('tracking.done') <> 'grants' then
     return;
   end if;
-  -- auth.tenant_h is not ours: whoever waits behind this lock waits two seconds at most.
-  if current_setting('lock_timeout') in ('0', '0ms') then
-    perform set_config('lock_timeout', '2s', true);
-  end if;
-  alter table raw.site_tracking_events_r add constraint site_tracking_events_r_tenant_exists
-    foreign key (tenant_hk) references auth.tenant_h (tenant_hk) not valid;
-exception
-  when invalid_foreign_key or datatype_mismatch or undefined_column then
-    raise notice 'tenants are not checked against auth.tenant_h: %', sqlerrm;
-    perform set_config('tracking.notes', concat_ws(E'\n', nullif(current_setting('tracking.notes', true), ''),
-      format('tenants are not checked against auth.tenant_h, which needs a unique tenant_hk bytea: %s', sqlerrm)), false);
+  perform set_config('tracking.done', 'foreign_key', false);
+  begin
+    if exists (select from pg_constraint
+        where conrelid = 'raw.site_tracking_events_r'::regclass and conname = 'site_tracking_events_r_tenant_exists')
+      or not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = 'auth' and c.relname = 'tenant_h' and c.relkind in ('r', 'p'))
+    then
+      return;
+    end if;
+    -- auth.tenant_h is not ours: whoever waits behind this lock waits two seconds at most.
+    if current_setting('lock_timeout') in ('0', '0ms') then
+      perform set_config('lock_timeout', '2s', true);
+    end if;
+    alter table raw.site_tracking_events_r add constraint site_tracking_events_r_tenant_exists
+      foreign key (tenant_hk) references auth.tenant_h (tenant_hk) not valid;
+  exception
+    when invalid_foreign_key or datatype_mismatch or undefined_column then
+      raise notice 'tenants are not checked against auth.tenant_h: %', sqlerrm;
+      perform set_config('tracking.notes', concat_ws(E'\n', nullif(current_setting('tracking.notes', true), ''),
+        format('tenants are not checked against auth.tenant_h, which needs a unique tenant_hk bytea: %s', sqlerrm)), false);
+  end;
 end
 $$;
 
 -- step: foreign_key_validated
 do $$
 begin
-  if exists (select from pg_constraint where conrelid = 'raw.site_tracking_events_r'::regclass
-      and conname = 'site_tracking_events_r_tenant_exists' and not convalidated)
-  then
-    alter table raw.site_tracking_events_r validate constraint site_tracking_events_r_tenant_exists;
+  if current_setting('tracking.done') <> 'foreign_key' then
+    return;
   end if;
-exception
-  when foreign_key_violation then
-    raise notice 'events of tenants that auth.tenant_h does not know stay as they are; new ones are refused';
-    perform set_config('tracking.notes', concat_ws(E'\n', nullif(current_setting('tracking.notes', true), ''),
-      'events are there whose tenant auth.tenant_h does not know; insert the tenants, then "alter table '
-      'raw.site_tracking_events_r validate constraint site_tracking_events_r_tenant_exists"'), false);
+  perform set_config('tracking.done', 'foreign_key_validated', false);
+  begin
+    if exists (select from pg_constraint where conrelid = 'raw.site_tracking_events_r'::regclass
+        and conname = 'site_tracking_events_r_tenant_exists' and not convalidated)
+    then
+      alter table raw.site_tracking_events_r validate constraint site_tracking_events_r_tenant_exists;
+    end if;
+  exception
+    when foreign_key_violation then
+      raise notice 'events of tenants that auth.tenant_h does not know stay as they are; new ones are refused';
+      perform set_config('tracking.notes', concat_ws(E'\n', nullif(current_setting('tracking.notes', true), ''),
+        'events are there whose tenant auth.tenant_h does not know; insert the tenants, then "alter table '
+        'raw.site_tracking_events_r validate constraint site_tracking_events_r_tenant_exists"'), false);
+  end;
 end
 $$;
 
@@ -762,7 +873,13 @@ $$;
 -- Each optional function is called once as our functions would call it, for two seconds at most. What it wrote is undone.
 do $$
 begin
-  perform set_config('tracking.statement_timeout', current_setting('statement_timeout'), false);
+  if current_setting('tracking.done') <> 'foreign_key_validated' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'probes 1', false);
+  if coalesce(current_setting('tracking.probe_timeout', true), '') = '' then
+    perform set_config('tracking.probe_timeout', current_setting('statement_timeout'), false);
+  end if;
   perform set_config('statement_timeout', '2s', false);
 end
 $$;
@@ -770,11 +887,15 @@ $$;
 do $$
 declare
   v_started timestamptz := clock_timestamp();
-  v_path text := current_setting('tracking.search_path');
+  v_path text := current_setting('tracking.search_path', true);
   v_fault text;
   v_state text;
   v_remedy text;
 begin
+  if current_setting('tracking.done') <> 'probes 1' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'probes 2', false);
   if not exists (select from pg_proc p join pg_namespace n on n.oid = p.pronamespace
       where n.nspname = 'util' and p.proname = 'log_audit_event'
         and oidvectortypes(p.proargtypes) = 'text, text, text, text, jsonb')
@@ -822,13 +943,17 @@ $$;
 do $$
 declare
   v_started timestamptz := clock_timestamp();
-  v_path text := current_setting('tracking.search_path');
+  v_path text := current_setting('tracking.search_path', true);
   v_expected bytea := sha256(convert_to('probe ' || chr(233), 'UTF8'));
   v_found bytea;
   v_fault text;
   v_state text;
   v_remedy text := 'repair it: a tenant_hk that it makes would not be ours, which is SHA-256 of the UTF-8 text';
 begin
+  if current_setting('tracking.done') <> 'probes 2' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'probes', false);
   if not exists (select from pg_proc p join pg_namespace n on n.oid = p.pronamespace
       where n.nspname = 'util' and p.proname = 'hash_binary' and oidvectortypes(p.proargtypes) = 'text')
   then
@@ -875,7 +1000,10 @@ $$;
 
 do $$
 begin
-  perform set_config('statement_timeout', current_setting('tracking.statement_timeout'), false);
+  if current_setting('tracking.probe_timeout', true) <> '' then
+    perform set_config('statement_timeout', current_setting('tracking.probe_timeout'), false);
+    perform set_config('tracking.probe_timeout', '', false);
+  end if;
 end
 $$;
 
@@ -887,6 +1015,10 @@ declare
   v_id bigint := nullif(current_setting('tracking.log_id', true), '')::bigint;
   v_started timestamptz := nullif(current_setting('tracking.started_at', true), '')::timestamptz;
 begin
+  if current_setting('tracking.done') <> 'probes' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'finish', false);
   if v_id is not null then
     update migrations.migration_log as l
     set completed_at = clock_timestamp(),
@@ -925,14 +1057,42 @@ begin
   end if;
   perform set_config('tracking.log_id', '', false);
   perform set_config('tracking.notes', '', false);
-  perform set_config('search_path', current_setting('tracking.search_path'), false);
-  perform set_config('tracking.search_path', '', false);
-  raise notice 'V001 %; next: run V001__verify_site_tracking_raw_layer.sql, then make a site key with migrate (create_key)%',
+  perform set_config('tracking.said', format('V001 %s; next: run V001__verify_site_tracking_raw_layer.sql, then make a '
+    'site key with migrate (create_key)%s',
     case
       when v_id is null then 'is applied, without a ledger row'
       when cardinality(v_made) = 0 then 'was there already, nothing was made'
       else 'is applied, made: ' || array_to_string(v_made, ', ')
     end,
-    coalesce(E'; to do:\n' || v_notes, '');
+    coalesce(E'; to do:\n' || v_notes, '')), false);
+end
+$$;
+
+-- A statement of its own: what raises restores nothing.
+do $$
+declare
+  v_steps text[] := array[
+    'preflight 1', 'preflight 2', 'preflight', 'ledger 1', 'ledger 2', 'ledger', 'schema', 'roles',
+    'events_table', 'events_indexes', 'keys_table', 'origin_is_allowed', 'audit_tracking_events',
+    'ingest_tracking_event', 'ingest_tracking_beacon', 'quarantine', 'grants', 'foreign_key',
+    'foreign_key_validated', 'probes 1', 'probes 2', 'probes', 'finish'];
+  v_failed text := v_steps[coalesce(array_position(v_steps, current_setting('tracking.done', true)), 0) + 1];
+begin
+  perform set_config('tracking.failed', coalesce(regexp_replace(v_failed, ' [0-9]$', ''), ''), false);
+  if current_setting('tracking.saved', true) = 'yes' then
+    perform set_config('search_path', current_setting('tracking.search_path'), false);
+    perform set_config('tracking.saved', '', false);
+  end if;
+end
+$$;
+
+do $$
+begin
+  if pg_catalog.length(pg_catalog.current_setting('tracking.failed')) operator(pg_catalog.>) 0 then
+    raise exception 'V001 is not applied: step % failed, its error is the first one above',
+      pg_catalog.current_setting('tracking.failed')
+      using errcode = 'TR017', hint = 'remove its cause, then run this file again, or the rollback file';
+  end if;
+  raise notice '%', pg_catalog.current_setting('tracking.said');
 end
 $$;

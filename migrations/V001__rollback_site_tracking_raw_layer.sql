@@ -5,16 +5,17 @@
 -- leave (only the ledger is told that an owner left); tracking.reason. The ledger, and what is not V001's, stays.
 
 -- step: preflight
--- Names below mean the system's own. And until the checks have passed every later statement is refused as read-only,
--- so that a psql that goes on after an error (ON_ERROR_STOP off) changes nothing. The last step restores both.
+-- Names below mean the system's own; the last step restores the search path. Each statement notes in tracking.done that
+-- it succeeded, and does nothing unless the one before it did: where psql goes on after an error (ON_ERROR_STOP off)
+-- nothing more happens, and the last step says which step failed.
 do $$
 begin
-  if coalesce(pg_catalog.current_setting('tracking.search_path', true), '') operator(pg_catalog.=) '' then
+  if coalesce(pg_catalog.current_setting('tracking.saved', true), '') operator(pg_catalog.=) '' then
     perform pg_catalog.set_config('tracking.search_path', pg_catalog.current_setting('search_path'), false);
-    perform pg_catalog.set_config('tracking.read_only', pg_catalog.current_setting('default_transaction_read_only'), false);
+    perform pg_catalog.set_config('tracking.saved', 'yes', false);
   end if;
   perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
-  perform pg_catalog.set_config('default_transaction_read_only', 'on', false);
+  perform pg_catalog.set_config('tracking.done', 'preflight 1', false);
 end
 $$;
 
@@ -23,20 +24,41 @@ declare
   v_mode text := coalesce(nullif(current_setting('tracking.on_delete', true), ''), 'by_hand');
   v_missing text;
 begin
+  if current_setting('tracking.done') <> 'preflight 1' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'preflight 2', false);
   if v_mode not in ('by_hand', 'retain', 'drop_if_empty', 'drop', 'leave') then
     raise exception 'tracking.on_delete is "%"', v_mode
       using errcode = 'TR015', hint = 'set it to retain, drop_if_empty, drop or leave, or reset it';
   end if;
   perform pg_advisory_xact_lock(hashtextextended('site_tracking_raw_layer', 0));
-  select string_agg(distinct format('grant %I to %I', pg_get_userbyid(ours.owner), current_user), '; ') into v_missing
+  select string_agg(remedy, '; ' order by remedy) into v_missing
   from (
-    select c.relowner as owner from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    select format('grant %I to %I', pg_get_userbyid(c.relowner), current_user) as remedy
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where n.nspname = 'raw' and c.relname in ('site_tracking_events_r', 'site_tracking_keys_r')
-    union all
-    select p.proowner from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+      and v_mode <> 'leave' and not pg_has_role(c.relowner, 'USAGE')
+    union
+    select format('grant %I to %I', pg_get_userbyid(p.proowner), current_user)
+    from pg_proc p join pg_namespace n on n.oid = p.pronamespace
     where n.nspname = 'raw' and p.proname in ('ingest_tracking_event', 'ingest_tracking_beacon',
-      'audit_tracking_events', 'origin_is_allowed', 'quarantined_bytes', 'requeue_quarantined')
-  ) as ours where v_mode <> 'leave' and not pg_has_role(ours.owner, 'USAGE');
+        'audit_tracking_events', 'origin_is_allowed', 'quarantined_bytes', 'requeue_quarantined')
+      and v_mode <> 'leave' and not pg_has_role(p.proowner, 'USAGE')
+    union
+    select format('grant usage on schema migrations to %I', current_user)
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = 'migrations' and c.relname in ('migration_log', 'rollback_log')
+      and not has_schema_privilege(n.oid, 'USAGE')
+    union
+    select format('grant select, insert, update on migrations.%I to %I', c.relname, current_user)
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = 'migrations' and c.relname in ('migration_log', 'rollback_log')
+      and exists (select from pg_attribute a
+        where a.attrelid = c.oid and a.attname = 'stack_id' and not a.attisdropped)
+      and not (has_table_privilege(c.oid, 'SELECT') and has_table_privilege(c.oid, 'INSERT')
+        and has_table_privilege(c.oid, 'UPDATE'))
+  ) as remedies;
   if v_missing is not null then
     raise exception 'role % may not roll back the site tracking raw layer in database %', current_user, current_database()
       using errcode = 'TR013', hint = v_missing;
@@ -53,6 +75,10 @@ declare
   v_before text[];
   v_adopted text[];
 begin
+  if current_setting('tracking.done') <> 'preflight 2' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'preflight 3', false);
   select coalesce(array_agg(object order by object), '{}') into v_before from (
     select 'schema raw' as object from pg_namespace where nspname = 'raw'
     union all
@@ -106,11 +132,15 @@ $$;
 -- Rows are counted before any lock is held; a table of more than a gigabyte is counted only where the count decides.
 do $$
 declare
-  v_mode text := current_setting('tracking.mode');
+  v_mode text := current_setting('tracking.mode', true);
   v_wanted text := nullif(current_setting('tracking.drop_rows', true), '');
   v_rows bigint := 0;
   v_pages bigint;
 begin
+  if current_setting('tracking.done') <> 'preflight 3' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'preflight', false);
   if 'table raw.site_tracking_events_r' = any (current_setting('tracking.made')::text[]) and v_mode <> 'leave' then
     select pg_relation_size(c.oid) / 8192, greatest(c.reltuples, 0)::bigint into v_pages, v_rows
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -127,7 +157,6 @@ begin
     end if;
   end if;
   perform set_config('tracking.rows', v_rows::text, false);
-  perform set_config('default_transaction_read_only', current_setting('tracking.read_only'), false);
 end
 $$;
 
@@ -135,13 +164,17 @@ $$;
 -- One statement judges and drops, so that no event can arrive in between.
 do $$
 declare
-  v_mode text := current_setting('tracking.mode');
-  v_made text[] := current_setting('tracking.made')::text[];
+  v_mode text := current_setting('tracking.mode', true);
+  v_made text[] := nullif(current_setting('tracking.made', true), '')::text[];
   v_events boolean := 'table raw.site_tracking_events_r' = any (v_made);
   v_found boolean;
   v_rows bigint;
   v_dependents text;
 begin
+  if current_setting('tracking.done') <> 'preflight' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'tables', false);
   if v_mode = 'leave' then
     return;
   end if;
@@ -201,6 +234,10 @@ do $$
 declare
   v_function text;
 begin
+  if current_setting('tracking.done') <> 'tables' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'functions', false);
   for v_function in
     select format('raw.%I(%s)', p.proname, pg_get_function_identity_arguments(p.oid))
     from pg_proc p join pg_namespace n on n.oid = p.pronamespace
@@ -218,6 +255,10 @@ do $$
 declare
   v_role text;
 begin
+  if current_setting('tracking.done') <> 'functions' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'grants', false);
   for v_role in
     select rolname from pg_roles
     where rolname in ('tracking_ingest_role', 'tracking_processor_role')
@@ -240,16 +281,22 @@ $$;
 -- step: schema
 do $$
 begin
-  if current_setting('tracking.mode') in ('leave', 'retain')
-    or 'schema raw' <> all (current_setting('tracking.made')::text[])
-  then
+  if current_setting('tracking.done') <> 'grants' then
     return;
   end if;
-  execute 'drop schema raw restrict';
-exception
-  when dependent_objects_still_exist then
-    perform set_config('tracking.notes', concat_ws(E'\n', nullif(current_setting('tracking.notes', true), ''),
-      'schema raw stays: it holds objects that are not V001''s'), false);
+  perform set_config('tracking.done', 'schema', false);
+  begin
+    if current_setting('tracking.mode') in ('leave', 'retain')
+      or 'schema raw' <> all (current_setting('tracking.made')::text[])
+    then
+      return;
+    end if;
+    execute 'drop schema raw restrict';
+  exception
+    when dependent_objects_still_exist then
+      perform set_config('tracking.notes', concat_ws(E'\n', nullif(current_setting('tracking.notes', true), ''),
+        'schema raw stays: it holds objects that are not V001''s'), false);
+  end;
 end
 $$;
 
@@ -261,6 +308,10 @@ declare
   v_members text;
   v_note text;
 begin
+  if current_setting('tracking.done') <> 'schema' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'roles', false);
   for v_role in
     select rolname from pg_roles
     where rolname in ('tracking_ingest_role', 'tracking_processor_role')
@@ -294,15 +345,19 @@ $$;
 -- step: finish
 do $$
 declare
-  v_mode text := current_setting('tracking.mode');
-  v_before text[] := current_setting('tracking.before')::text[];
+  v_mode text := current_setting('tracking.mode', true);
+  v_before text[] := nullif(current_setting('tracking.before', true), '')::text[];
   v_after text[];
   v_dropped text[];
   v_notes text := nullif(current_setting('tracking.notes', true), '');
   v_started timestamptz := coalesce(nullif(current_setting('tracking.started_at', true), ''),
-    current_setting('tracking.started'))::timestamptz;
-  v_rows bigint := current_setting('tracking.rows')::bigint;
+    nullif(current_setting('tracking.started', true), ''))::timestamptz;
+  v_rows bigint := nullif(current_setting('tracking.rows', true), '')::bigint;
 begin
+  if current_setting('tracking.done') <> 'roles' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'finish', false);
   select coalesce(array_agg(object order by object), '{}') into v_after from (
     select 'schema raw' as object from pg_namespace where nspname = 'raw'
     union all
@@ -341,13 +396,38 @@ begin
       case when 'table raw.site_tracking_events_r' = any (v_dropped) then v_rows else 0 end,
       case when 'table raw.site_tracking_events_r' = any (v_after) then v_rows else 0 end, v_notes);
   end if;
-  perform set_config('search_path', current_setting('tracking.search_path'), false);
-  perform set_config('tracking.search_path', '', false);
   perform set_config('tracking.drop_rows', '', false);
-  raise notice 'V001 %, dropped: %; stays: %; the create file makes it again%',
+  perform set_config('tracking.said', format('V001 %s, dropped: %s; stays: %s; the create file makes it again%s',
     case v_mode when 'leave' then 'has one owner less' when 'retain' then 'is retained' else 'is rolled back' end,
     coalesce(nullif(array_to_string(v_dropped, ', '), ''), 'nothing'),
     coalesce(nullif(array_to_string(v_after, ', '), ''), 'nothing but the ledger in schema migrations'),
-    coalesce(E'; notes:\n' || v_notes, '');
+    coalesce(E'; notes:\n' || v_notes, '')), false);
+end
+$$;
+
+-- A statement of its own: what raises restores nothing.
+do $$
+declare
+  v_steps text[] := array[
+    'preflight 1', 'preflight 2', 'preflight 3', 'preflight', 'tables', 'functions', 'grants', 'schema',
+    'roles', 'finish'];
+  v_failed text := v_steps[coalesce(array_position(v_steps, current_setting('tracking.done', true)), 0) + 1];
+begin
+  perform set_config('tracking.failed', coalesce(regexp_replace(v_failed, ' [0-9]$', ''), ''), false);
+  if current_setting('tracking.saved', true) = 'yes' then
+    perform set_config('search_path', current_setting('tracking.search_path'), false);
+    perform set_config('tracking.saved', '', false);
+  end if;
+end
+$$;
+
+do $$
+begin
+  if pg_catalog.length(pg_catalog.current_setting('tracking.failed')) operator(pg_catalog.>) 0 then
+    raise exception 'V001 is not rolled back: step % failed, its error is the first one above',
+      pg_catalog.current_setting('tracking.failed')
+      using errcode = 'TR017', hint = 'remove its cause, then run this file again, or the create file';
+  end if;
+  raise notice '%', pg_catalog.current_setting('tracking.said');
 end
 $$;

@@ -266,9 +266,9 @@ begin
         'time zone, p_request jsonb, p_statuses character varying[], p_errors text[], p_audit boolean DEFAULT true) '
         'TABLE(verdict text, event_index integer, raw_event_id bigint, first_batch_id character varying, '
         'audit_error text) search_path=pg_catalog, pg_temp'),
-      ('quarantined_bytes', 'a9f5e95329d2a84738ad6cd6f9da882a',
+      ('quarantined_bytes', '7dd1817470bff025fd517d38ce1e0691',
         'plpgsql s security definer (p_raw_event_id bigint) bytea search_path=pg_catalog, pg_temp'),
-      ('requeue_quarantined', '0b98b960fac3976092e9ea77778709ae',
+      ('requeue_quarantined', 'c7f181f01f45452f5176df7a0cc4b016',
         'plpgsql v security definer (p_raw_event_id bigint, p_event_data jsonb) bigint '
         'search_path=pg_catalog, pg_temp')
     ) as wanted(name, body, header)

@@ -145,6 +145,98 @@ async fn fail(client: &Client, database: &Database<'_>, steps: &[Step], by: By) 
 const TENANTS: &str = "create schema auth; create table auth.tenant_h (tenant_hk bytea primary key,
     tenant_bk varchar(255), load_date timestamptz, record_source varchar(100))";
 
+const GOES_ON: [&str; 2] = ["-v", "ON_ERROR_STOP=0"];
+
+/// The outcome that the ledger tells of last: none if no attempt ended.
+async fn outcome(client: &Client) -> Option<String> {
+    const LAST: &str = "select status from (
+          select status, applied_at as at from migrations.migration_log where status <> 'STARTED'
+          union all select status, rolled_back_at from migrations.rollback_log
+        ) as ended order by at desc limit 1";
+    let row = client.query_opt(LAST, &[]).await.unwrap();
+    row.map(|row| row.get(0))
+}
+
+#[tokio::test]
+async fn a_rollback_that_waits_in_vain_for_a_lock_says_so_and_changes_nothing_where_psql_goes_on() {
+    for version in Version::ALL {
+        let cluster = alone(version).await;
+        let database = Database::empty(&cluster).await;
+        let operator = Operator::superuser(&database);
+        let client = database.superuser().await;
+        let empty = catalog(&client).await;
+        operator.must("create", &[]);
+        let made = catalog(&client).await;
+        let key = "insert into raw.site_tracking_keys_r (api_key_hk, tenant_hk) values (sha256('k'), 'x');
+            insert into raw.site_tracking_events_r (tenant_hk, raw_payload) values ('x', '[1]')";
+        client.batch_execute(key).await.unwrap();
+        let holder = database.superuser().await;
+        let held = "begin; select from raw.site_tracking_events_r for update";
+        holder.batch_execute(held).await.unwrap();
+        let rollback = format!("set tracking.drop_rows = '1';\n{}", v001("rollback"));
+        let said = operator.psql(&rollback, &GOES_ON).stderr;
+        assert!(
+            said.contains("V001 is not rolled back: step tables failed"),
+            "{version:?}: {said}"
+        );
+        assert!(!said.contains("V001 is rolled back"), "{version:?}: {said}");
+        assert_same(&catalog(&client).await, &made, &format!("{version:?}"));
+        assert_eq!(outcome(&client).await.as_deref(), Some("APPLIED"), "{version:?}");
+        holder.batch_execute("rollback").await.unwrap();
+        let said = operator.psql(&rollback, &GOES_ON).stderr;
+        assert!(said.contains("V001 is rolled back"), "{version:?}: {said}");
+        assert_eq!(
+            outcome(&client).await.as_deref(),
+            Some("ROLLED_BACK"),
+            "{version:?}"
+        );
+        assert_same(&catalog(&client).await, &empty, &format!("{version:?}: repaired"));
+    }
+}
+
+#[tokio::test]
+async fn a_create_that_finds_its_names_taken_says_so_and_is_repaired_where_psql_goes_on() {
+    let cases = [
+        ("sequence", "site_tracking_events_r_pending", "events_indexes"),
+        ("view", "site_tracking_events_r_received", "events_indexes"),
+        ("sequence", "site_tracking_keys_r_pkey", "keys_table"),
+    ];
+    for (kind, name, step) in cases {
+        let cluster = alone(Version::Default).await;
+        let database = Database::empty(&cluster).await;
+        let operator = Operator::superuser(&database);
+        let client = database.superuser().await;
+        let rest = if kind == "view" { "as select 1" } else { "" };
+        let taken = format!("create schema raw; create {kind} raw.{name} {rest}");
+        client.batch_execute(&taken).await.unwrap();
+        let said = operator.file("create", &GOES_ON).stderr;
+        let failed = format!("V001 is not applied: step {step} failed");
+        assert!(said.contains(&failed), "{name}: {said}");
+        assert!(!said.contains("V001 is applied"), "{name}: {said}");
+        assert_eq!(outcome(&client).await, None, "{name}");
+        let freed = format!("drop {kind} raw.{name}");
+        client.batch_execute(&freed).await.unwrap();
+        let said = operator.file("create", &GOES_ON).stderr;
+        assert!(said.contains("V001 is applied"), "{name}: {said}");
+        operator.must("verify", &[]);
+        assert_eq!(outcome(&client).await.as_deref(), Some("APPLIED"), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_without_a_search_path_is_repaired_after_a_refusal() {
+    let cluster = alone(Version::Default).await;
+    let database = Database::empty(&cluster).await;
+    let refused = format!(
+        "set search_path = '';\nset tracking.on_delete = 'no';\n{}",
+        v001("rollback")
+    );
+    let session = format!("{refused}\nreset tracking.on_delete;\n{}", v001("create"));
+    let said = Operator::superuser(&database).psql(&format!("{session}\nshow search_path;"), &GOES_ON);
+    assert!(said.stderr.contains("V001 is applied"), "{}", said.stderr);
+    assert!(said.stdout.contains("\"\""), "{}", said.stdout);
+}
+
 #[tokio::test]
 async fn the_steps_are_sent_one_by_one_inside_one_transaction_and_leave_the_session_as_it_was() {
     const SESSION: &str = "select string_agg(name || '=' || setting, ' ' order by name) from pg_settings

@@ -56,7 +56,7 @@ async fn what_needs_adoption_is_refused_by_name_and_not_touched_even_if_psql_goe
 
 #[tokio::test]
 async fn a_missing_permission_is_named_with_the_grant_to_run() {
-    let cases: [(&str, &str, &str); 5] = [
+    let cases: [(&str, &str, &str); 7] = [
         (
             "",
             "revoke create on database {db} from {user}",
@@ -76,6 +76,16 @@ async fn a_missing_permission_is_named_with_the_grant_to_run() {
             TENANTS,
             "",
             "grant references (tenant_hk) on auth.tenant_h to {user}",
+        ),
+        (
+            "create schema auth; create table auth.tenant_h (id integer)",
+            "",
+            "grant usage on schema auth to {user}",
+        ),
+        (
+            "create schema migrations; create table migrations.migration_log (stack_id text)",
+            "grant usage, create on schema migrations to {user}",
+            "grant select, insert, update on migrations.migration_log to {user}",
         ),
         (
             "create schema raw; create table raw.site_tracking_keys_r ()",

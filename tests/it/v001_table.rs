@@ -132,6 +132,28 @@ async fn quarantined_bytes_come_back_exactly_before_and_after_the_event_is_reque
             client.query_one(row, &[]).await.unwrap().get::<_, bool>(0),
             "{version:?}"
         );
+        for (document, status) in [
+            (r#"{"_quarantine": "!!"}"#, "PENDING"),
+            (r#"{"_quarantine": {"bytes": "!!"}}"#, "ERROR"),
+            (
+                r#"{"_quarantine": {"encoding": "base64", "bytes": "!!"}}"#,
+                "ERROR",
+            ),
+            (
+                r#"{"_quarantine": {"encoding": "base64", "bytes": "aGk="}}"#,
+                "PENDING",
+            ),
+        ] {
+            let sent = "insert into raw.site_tracking_events_r (tenant_hk, raw_payload, processing_status)
+                values ('x', $1::text::jsonb, $2) returning raw_event_id";
+            let id: i64 = client
+                .query_one(sent, &[&document, &status])
+                .await
+                .unwrap()
+                .get(0);
+            let bytes: Option<Vec<u8>> = client.query_one(read, &[&id]).await.unwrap().get(0);
+            assert_eq!(bytes, None, "{version:?}: a sender's own {document}");
+        }
         let own_error = "insert into raw.site_tracking_events_r (tenant_hk, raw_payload, processing_status)
             values ('x', '[]', 'ERROR') returning raw_event_id";
         let id: i64 = client.query_one(own_error, &[]).await.unwrap().get(0);
