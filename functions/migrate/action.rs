@@ -12,6 +12,8 @@ use tokio::time::Instant;
 use tokio_postgres::Client;
 
 use super::catalogue::V001;
+use super::checklist::says::Says;
+use super::checklist::{inspect, markdown};
 use super::failure::Failure;
 use super::fields::Fields;
 use super::guard;
@@ -39,7 +41,7 @@ pub const NAMES: [&str; 7] = [
 #[derive(Debug)]
 enum Action {
     Run(Order),
-    Verify(Expect),
+    Verify(Expect, Says),
     Status,
     CreateKey(Wanted),
     RevokeKey(Which),
@@ -73,9 +75,10 @@ pub async fn perform(
         Err(failure) => (false, Map::from_iter([("error".to_owned(), json!(failure))])),
     };
     let ok = ok
-        && answer
-            .get("differences")
-            .is_none_or(|d| d.as_array().is_none_or(Vec::is_empty));
+        && ["differences", "failed"].into_iter().all(|name| {
+            let found = answer.get(name).and_then(Value::as_array);
+            found.is_none_or(Vec::is_empty)
+        });
     answer.insert("ok".to_owned(), json!(ok));
     answer.insert("action".to_owned(), json!(name));
     answer
@@ -112,7 +115,8 @@ async fn perform_on(
         Action::CreateKey(wanted) => keys::create(&client, wanted).await,
         Action::RevokeKey(which) => keys::revoke(&client, &which).await,
         Action::ListKeys(tenant_bk) => keys::list(&client, tenant_bk.as_deref()).await,
-        Action::Verify(expect) => read_only(&client, |client| Box::pin(verify(client, expect))).await,
+        Action::Verify(Expect::Absent, _) => read_only(&client, |client| Box::pin(absent(client))).await,
+        Action::Verify(Expect::Present, says) => present(&client, &says, &database.host, end).await,
         Action::Status => read_only(&client, |client| Box::pin(ledger::status(client, &V001))).await,
         #[cfg(feature = "provoke-panic")]
         Action::Panic => panic!("provoked"),
@@ -133,23 +137,41 @@ async fn read_only<'a>(
     read(client).await
 }
 
-async fn verify(client: &Client, expect: Expect) -> Result<Map<String, Value>, Failure> {
-    let differences: Vec<String> = match expect {
-        Expect::Present => ledger::differences(client, &V001).await?.into_iter().collect(),
-        Expect::Absent => {
-            let left = ledger::objects(client).await?;
-            left.iter().map(|object| format!("{object} is there")).collect()
-        }
-    };
-    let expect = match expect {
-        Expect::Present => "present",
-        Expect::Absent => "absent",
-    };
-    Ok(Map::from_iter([
+async fn absent(client: &Client) -> Result<Map<String, Value>, Failure> {
+    let left = ledger::objects(client).await?;
+    let differences = left.iter().map(|object| format!("{object} is there")).collect();
+    Ok(verified("absent", differences))
+}
+
+/// The filled checklist. Its trials write, in a transaction that is never committed; a server that takes no writes is
+/// only read.
+async fn present(
+    client: &Client,
+    says: &Says,
+    host: &str,
+    end: Instant,
+) -> Result<Map<String, Value>, Failure> {
+    let writing = "begin isolation level read committed read write";
+    if client.batch_execute(writing).await.is_err() {
+        client.batch_execute("begin read only").await?;
+    }
+    let differences = ledger::differences(client, &V001).await?.into_iter().collect();
+    let filled = inspect::inspect(client, says, host, None, end).await?;
+    client.batch_execute("rollback").await?;
+    let mut answer = verified("present", differences);
+    answer.insert("markdown".to_owned(), json!(markdown::page(&filled)));
+    answer.insert("failed".to_owned(), json!(filled.failed()));
+    answer.insert("summary".to_owned(), json!(filled.counts()));
+    answer.insert("report".to_owned(), filled.to_json());
+    Ok(answer)
+}
+
+fn verified(expect: &str, differences: Vec<String>) -> Map<String, Value> {
+    Map::from_iter([
         ("version".to_owned(), json!(V001.version)),
         ("expect".to_owned(), json!(expect)),
         ("differences".to_owned(), json!(differences)),
-    ]))
+    ])
 }
 
 fn action(fields: &Fields<'_>, request_id: &str) -> Result<Action, Failure> {
@@ -157,8 +179,8 @@ fn action(fields: &Fields<'_>, request_id: &str) -> Result<Action, Failure> {
         Some("apply") => apply(fields, request_id),
         Some("rollback") => rollback(fields, request_id),
         Some("verify") => match fields.text("expect").as_deref() {
-            None | Some("present") => Ok(Action::Verify(Expect::Present)),
-            Some("absent") => Ok(Action::Verify(Expect::Absent)),
+            None | Some("present") => verify(fields, Expect::Present),
+            Some("absent") => verify(fields, Expect::Absent),
             Some(other) => Err(Failure::request(
                 format!("expect must be present or absent, got {other:?}"),
                 "leave it out for present",
@@ -186,6 +208,11 @@ fn action(fields: &Fields<'_>, request_id: &str) -> Result<Action, Failure> {
     }
 }
 
+fn verify(fields: &Fields<'_>, expect: Expect) -> Result<Action, Failure> {
+    properties::environment(fields, "environment")?;
+    Ok(Action::Verify(expect, Says::of_action(fields)))
+}
+
 fn apply(fields: &Fields<'_>, request_id: &str) -> Result<Action, Failure> {
     let login = fields
         .has("ingest_user")
@@ -195,6 +222,7 @@ fn apply(fields: &Fields<'_>, request_id: &str) -> Result<Action, Failure> {
         wish: Wish::Have(None),
         login,
         environment: properties::environment(fields, "environment")?,
+        says: Says::of_action(fields),
         request_id: request_id.to_owned(),
     }))
 }
@@ -219,6 +247,7 @@ fn rollback(fields: &Fields<'_>, request_id: &str) -> Result<Action, Failure> {
         wish: Wish::Gone { rows, owners },
         login: None,
         environment: None,
+        says: Says::of_action(fields),
         request_id: request_id.to_owned(),
     }))
 }

@@ -29,6 +29,7 @@ pub mod record;
 pub mod keys;
 pub mod key_count;
 pub mod origin;
+pub mod checklist;
 pub mod report;
 pub mod failure;
 pub mod answer;

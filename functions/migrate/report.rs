@@ -1,10 +1,12 @@
 //! What was found and what was done, as data: the answer of an action, the data of a deploy, a line of the log.
 //!
-//! In: the facts of a run as they come up. Out: one value with stable field names. It grows into the deployment
-//! checklist; it decides nothing.
+//! In: the facts of a run as they come up. Out: one value with stable field names, the filled checklist among them.
+//! It decides nothing.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+
+use super::checklist::filled::Filled;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -52,6 +54,9 @@ pub struct Report {
     pub attempts: u32,
     /// All attempts together.
     pub duration_ms: u64,
+    /// The deployment checklist, filled in before the commit; `None`: what was asked for is no deploy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checklist: Option<Filled>,
 }
 
 /// A step and its time.
@@ -82,7 +87,16 @@ impl Report {
     pub fn data(&self) -> Map<String, Value> {
         let text = |number: Option<i64>| number.map_or_else(String::new, |n| n.to_string());
         let outcome = serde_json::to_value(self.outcome).unwrap_or_default();
+        let checklist = self.checklist.as_ref();
+        let failed = checklist
+            .map(|filled| filled.failed().join(" "))
+            .unwrap_or_default();
         Map::from_iter([
+            (
+                "Checklist".to_owned(),
+                Value::from(checklist.map(Filled::counts).unwrap_or_default()),
+            ),
+            ("ChecklistFailed".to_owned(), Value::from(failed)),
             ("Outcome".to_owned(), outcome),
             ("Version".to_owned(), Value::from(self.version)),
             ("Checksum".to_owned(), Value::from(self.checksum.as_str())),

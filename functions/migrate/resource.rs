@@ -11,6 +11,7 @@ use tokio_postgres::error::SqlState;
 use super::answer::{Answer, Status};
 use super::catalogue::V001;
 use super::cfn_event::{Envelope, Request};
+use super::checklist::says::Says;
 use super::failure::Failure;
 use super::fields::Fields;
 use super::guard;
@@ -124,12 +125,14 @@ fn order(
         logical_resource_id: envelope.logical_resource_id.clone(),
     };
     let request_id = envelope.request_id.clone();
+    let says = Says::of_properties(resource);
     // A property that a Delete does not need must not keep a stack from going.
     if request == Request::Delete {
         return Ok(Order {
             wish: Wish::Leave(owner, on_delete),
             login: None,
             environment: properties::environment(resource, "Environment").unwrap_or_default(),
+            says,
             request_id,
         });
     }
@@ -138,6 +141,7 @@ fn order(
         wish: Wish::Have(Some(owner)),
         login: Some(login),
         environment: properties::environment(resource, "Environment")?,
+        says,
         request_id,
     })
 }

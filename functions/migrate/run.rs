@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
 
+use super::checklist::says::Says;
 use super::failure::{Failure, Kind};
 use super::plan::{Owner, Wish};
 use super::properties::Login;
@@ -34,6 +35,8 @@ pub struct Order {
     pub login: Option<Login>,
     /// DEV, TEST, STAGING or PRODUCTION.
     pub environment: Option<String>,
+    /// What the rules and the checklist read beside that.
+    pub says: Says,
     /// Id of the request, for the ledger.
     pub request_id: String,
 }

@@ -11,6 +11,7 @@ use super::{millis, Order};
 use crate::config::{self, Auth};
 use crate::db;
 use crate::migrate::catalogue::{Step, V001};
+use crate::migrate::checklist::{ground, inspect, rules};
 use crate::migrate::failure::{Failure, Kind};
 use crate::migrate::login::{self, Proof};
 use crate::migrate::plan::{self, OnDelete, Plan, Wish};
@@ -54,6 +55,7 @@ pub(super) async fn attempt(
     };
     let mut attempt = Attempt {
         client: &client,
+        host: &database.host,
         order,
         proof,
         end,
@@ -74,6 +76,8 @@ pub(super) async fn attempt(
 
 struct Attempt<'a> {
     client: &'a Client,
+    /// As the database's host was named.
+    host: &'a str,
     order: &'a Order,
     proof: Proof,
     end: Instant,
@@ -91,6 +95,8 @@ impl Attempt<'_> {
         self.owns = owner.is_some_and(|owner| found.owners.contains(owner));
         let (plan, reason) = plan::decide(&self.order.wish, &found, &self.report.checksum);
         self.report.reason = reason;
+        let kept = ground::environment_kept(self.client).await?;
+        rules::permit(&self.order.wish, plan, &found, &self.order.says, kept.as_deref())?;
         self.perform(plan).await.map_err(|failure| Failure {
             may_have_made: failure.may_have_made || self.owns,
             ..failure
@@ -98,6 +104,7 @@ impl Attempt<'_> {
     }
 
     async fn perform(&mut self, plan: Plan) -> Result<(), Failure> {
+        let before = inspect::snapshot(self.client).await?;
         match plan {
             Plan::Keep => self.ready_login().await?,
             Plan::Apply => self.apply().await?,
@@ -121,7 +128,23 @@ impl Attempt<'_> {
                 self.report.keys_dropped = keys.map(|keys| keys - left.unwrap_or_default());
             }
         }
+        self.check(&before).await?;
         Ok(self.client.batch_execute("commit").await?)
+    }
+
+    /// Fills the deployment checklist in; a failed line of the closed list is the end of the deploy.
+    async fn check(&mut self, before: &str) -> Result<(), Failure> {
+        let Wish::Have(_) = self.order.wish else {
+            return Ok(());
+        };
+        let says = &self.order.says;
+        if let (Some(backup), Some(id)) = (&says.backup_reference, self.report.ledger_id) {
+            record::note_backup(self.client, id, backup).await?;
+        }
+        let filled = inspect::inspect(self.client, says, self.host, Some(before), self.end).await?;
+        let failure = filled.failure();
+        self.report.checklist = Some(filled);
+        failure.map_or(Ok(()), Err)
     }
 
     async fn begin(&self) -> Result<(), Failure> {
