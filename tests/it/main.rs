@@ -40,6 +40,8 @@ mod migrate_bad_luck;
 mod migrate_answer;
 mod migrate_actions;
 mod migrate_at_once;
+mod migrate_checklist;
+mod migrate_checklist_page;
 mod v001_optional;
 mod v001_faulty_options;
 mod v001_privileges;
