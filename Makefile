@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run test check check-release mutants bench build tools clean
+.PHONY: help run verify test check check-release mutants bench build tools clean
 
 bin := .tools/python/bin
 judges := functions/ingest/route.rs functions/ingest/caller.rs functions/ingest/caller/** functions/ingest/api_event/**
@@ -17,6 +17,10 @@ run: # PostgreSQL, V001, a key and the ingest function on this machine, until Ct
 	@cargo build --bins
 	@cargo build --example run
 	@exec "$${CARGO_TARGET_DIR:-target}/debug/examples/run"
+
+verify: # the deployment checklist of any database, by DATABASE_URL or DB_*; ARGS=--help
+	@cargo build --quiet --example verify
+	@"$${CARGO_TARGET_DIR:-target}/debug/examples/verify" $(ARGS)
 
 test: # all tests, against real PostgreSQL and the real binaries
 	@tools/install test

@@ -141,8 +141,8 @@ pub(super) async fn prepare(client: &Client) -> Result<Ground, Failure> {
     ground.copy_failed = attempt(client, performance::COPY).await?.err().map(|refused| {
         let why = format!("no scratch copy could be made: {}", refused.evidence);
         match refused.sqlstate.as_deref() {
-            // A login without TEMPORARY on the database is a choice, not a fault of the layer.
-            Some("42501") => Answer::new(Verdict::NeedsAPerson, why),
+            // A login without TEMPORARY on the database is a choice, and a slow server no fault of the layer.
+            Some("42501" | "57014") => Answer::new(Verdict::NeedsAPerson, why),
             _ => Answer::new(Verdict::Failed, why),
         }
     });
