@@ -12,8 +12,9 @@ use tokio::time::Instant;
 use tokio_postgres::Client;
 
 use super::catalogue::V001;
+use super::checklist::inspect::{inspect, Extent, Known};
+use super::checklist::markdown;
 use super::checklist::says::Says;
-use super::checklist::{inspect, markdown};
 use super::failure::Failure;
 use super::fields::Fields;
 use super::guard;
@@ -156,7 +157,12 @@ async fn present(
         client.batch_execute("begin read only").await?;
     }
     let differences = ledger::differences(client, &V001).await?.into_iter().collect();
-    let filled = inspect::inspect(client, says, host, None, end).await?;
+    let known = Known {
+        says,
+        host,
+        before: None,
+    };
+    let filled = inspect(client, known, Extent::Page, end).await?;
     client.batch_execute("rollback").await?;
     let mut answer = verified("present", differences);
     answer.insert("markdown".to_owned(), json!(markdown::page(&filled)));

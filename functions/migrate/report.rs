@@ -54,7 +54,7 @@ pub struct Report {
     pub attempts: u32,
     /// All attempts together.
     pub duration_ms: u64,
-    /// The deployment checklist, filled in before the commit; `None`: what was asked for is no deploy.
+    /// The deployment checklist, filled in behind the commit; `None`: what was asked for is no deploy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checklist: Option<Filled>,
 }

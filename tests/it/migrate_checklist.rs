@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use site_tracking::migrate::catalogue::V001;
 use site_tracking::migrate::checklist::filled::{Answer, Filled, Verdict};
-use site_tracking::migrate::checklist::inspect::inspect;
+use site_tracking::migrate::checklist::inspect::{inspect, Extent, Known};
 use site_tracking::migrate::checklist::lines;
 use site_tracking::migrate::checklist::says::Says;
 use tokio::time::Instant;
@@ -69,14 +69,12 @@ async fn page(client: &Client, fault: &str, says: &Says, before: &str) -> Filled
         .batch_execute(&planted)
         .await
         .unwrap_or_else(|error| panic!("{fault}: {error:?}"));
-    let filled = inspect(
-        client,
+    let known = Known {
         says,
-        "db.example",
-        Some(before),
-        Instant::now() + PATIENCE,
-    )
-    .await;
+        host: "db.example",
+        before: Some(before),
+    };
+    let filled = inspect(client, known, Extent::Page, Instant::now() + PATIENCE).await;
     client.batch_execute("rollback").await.unwrap();
     filled.unwrap_or_else(|failure| panic!("{fault}: {failure}"))
 }

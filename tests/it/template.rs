@@ -190,8 +190,9 @@ fn the_custom_resource_and_the_functions_speak_of_the_same_database() {
 
 #[test]
 fn each_property_of_the_custom_resource_is_read_by_migrate_and_given_by_make_run() {
-    let readers =
-        project_file("functions/migrate/properties.rs") + &project_file("functions/migrate/resource.rs");
+    let readers = ["properties", "resource", "checklist/says"]
+        .map(|name| project_file(&format!("functions/migrate/{name}.rs")))
+        .concat();
     let make_run = project_file("tools/run/deploy.rs");
     for property in raw_layer().as_mapping().unwrap().keys().map(text) {
         if property.starts_with("Service") {

@@ -99,6 +99,9 @@ fn create_event(cluster: &Cluster, response_url: &str) -> Value {
             "IngestConnectionLimit": "10",
             "OnDelete": "DropIfEmpty",
             "Environment": "DEV",
+            "BackupReference": "",
+            "Alarms": "",
+            "AlarmThresholds": "",
             "MigrationChecksum": V001.checksum(),
         },
     })

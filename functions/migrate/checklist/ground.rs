@@ -7,9 +7,9 @@ use tokio_postgres::types::Type;
 use tokio_postgres::Client;
 
 use super::filled::{Answer, Verdict};
+use super::inspect::{Extent, Known};
 use super::performance;
 use super::rules;
-use super::says::Says;
 use crate::migrate::catalogue::V001;
 use crate::migrate::failure::Failure;
 use crate::migrate::ledger;
@@ -80,12 +80,8 @@ pub async fn environment_kept(client: &Client) -> Result<Option<String>, Failure
 }
 
 /// Opens the savepoint behind which everything happens, and tells the lines what they read.
-pub(super) async fn begin(
-    client: &Client,
-    says: &Says,
-    host: &str,
-    before: Option<&str>,
-) -> Result<(), Failure> {
+pub(super) async fn begin(client: &Client, known: Known<'_>) -> Result<(), Failure> {
+    let says = known.says;
     let kept = environment_kept(client).await?;
     let open = format!("savepoint checklist; {LINE_LIMITS}; set local search_path = pg_catalog, pg_temp");
     client.batch_execute(&open).await?;
@@ -99,8 +95,8 @@ pub(super) async fn begin(
         ("checklist.backup_reference", said(&says.backup_reference)),
         ("checklist.named_checksum", said(&says.checksum)),
         ("checklist.checksum", V001.checksum()),
-        ("checklist.host", host.to_owned()),
-        ("checklist.before", before.unwrap_or_default().to_owned()),
+        ("checklist.host", known.host.to_owned()),
+        ("checklist.before", known.before.unwrap_or_default().to_owned()),
     ] {
         tell(client, name, &value).await?;
     }
@@ -124,7 +120,7 @@ pub(super) async fn undo(client: &Client) -> Result<(), Failure> {
 }
 
 /// Makes what can be made.
-pub(super) async fn prepare(client: &Client) -> Result<Ground, Failure> {
+pub(super) async fn prepare(client: &Client, extent: Extent) -> Result<Ground, Failure> {
     let mut ground = Ground {
         has_ledger: ledger::is_kept(client).await?,
         ..Ground::default()
@@ -138,15 +134,23 @@ pub(super) async fn prepare(client: &Client) -> Result<Ground, Failure> {
     if has_tenants {
         ground.tenant = tenant(client).await?;
     }
-    ground.copy_failed = attempt(client, performance::COPY).await?.err().map(|refused| {
+    if extent == Extent::Page {
+        ground.copy_failed = copy(client).await?;
+    }
+    Ok(ground)
+}
+
+/// Makes the scratch copy; else why there is none.
+async fn copy(client: &Client) -> Result<Option<Answer>, Failure> {
+    let refused = attempt(client, performance::COPY).await?.err();
+    Ok(refused.map(|refused| {
         let why = format!("no scratch copy could be made: {}", refused.evidence);
         match refused.sqlstate.as_deref() {
             // A login without TEMPORARY on the database is a choice, and a slow server no fault of the layer.
             Some("42501" | "57014") => Answer::new(Verdict::NeedsAPerson, why),
             _ => Answer::new(Verdict::Failed, why),
         }
-    });
-    Ok(ground)
+    }))
 }
 
 /// Whether both tables are there; why nothing may be tried; whether tenants are checked against `auth.tenant_h`.

@@ -17,7 +17,7 @@ use crate::migrate::catalogue::V001;
 use crate::migrate::failure::Failure;
 use crate::migrate::ledger;
 
-/// All lines together; what is not asked by then is left to a person. Seen: 0.3 s.
+/// All lines together; what is not asked by then is left to a person.
 pub const LIMIT: Duration = Duration::from_secs(20);
 
 /// Read and undone with each trial.
@@ -33,61 +33,94 @@ pub async fn snapshot(client: &Client) -> Result<String, Failure> {
     Ok(rows.first().map(|row| row.get(0)).unwrap_or_default())
 }
 
-/// Fills the page in, before `end`. `host` is the database's as it was named, `before` a [`snapshot`].
+/// How much is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// What fails a deploy, in tens of milliseconds: whoever deploys may hold locks that beacons wait for. Verify is
+    /// left out, which the deploy runs by itself.
+    ClosedList,
+    /// The page.
+    Page,
+}
+
+/// What is known of a deploy beside the database.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// What the stack or the operator says.
+    pub says: &'a Says,
+    /// The database's host, as it was named.
+    pub host: &'a str,
+    /// A [`snapshot`] of the time before; `None`: nothing was applied now.
+    pub before: Option<&'a str>,
+}
+
+/// Fills the page in, before `end`.
 ///
 /// # Errors
 /// The connection's; what a line meets is that line's answer.
 pub async fn inspect(
     client: &Client,
-    says: &Says,
-    host: &str,
-    before: Option<&str>,
+    known: Known<'_>,
+    extent: Extent,
     end: Instant,
 ) -> Result<Filled, Failure> {
     let started = Instant::now();
+    ground::begin(client, known).await?;
     let mut inspection = Inspection {
         client,
         end: end.min(started + LIMIT),
-        says,
-        ground: Ground::default(),
+        says: known.says,
+        extent,
+        ground: ground::prepare(client, extent).await?,
     };
-    ground::begin(client, says, host, before).await?;
-    inspection.ground = ground::prepare(client).await?;
-    let mut answers = inspection
+    let mut lines = inspection
         .answers(|source| !matches!(source, Source::Aftermath(_)))
         .await?;
-    let ids_before = inspection.ground.ids_before.clone();
     ground::undo(client).await?;
     // Asked behind everything that was undone: what is seen now is what is left.
-    ground::begin(client, says, host, before).await?;
-    ground::tell(client, "checklist.ids_before", &ids_before).await?;
-    answers.extend(
-        inspection
-            .answers(|source| matches!(source, Source::Aftermath(_)))
-            .await?,
-    );
-    ground::undo(client).await?;
-    let order = |wanted: &Line| lines().position(|line| line.id == wanted.id);
-    answers.sort_by_key(|(line, _)| order(line));
+    if extent == Extent::Page {
+        inspection.begin_again(known).await?;
+        lines.extend(
+            inspection
+                .answers(|source| matches!(source, Source::Aftermath(_)))
+                .await?,
+        );
+        ground::undo(client).await?;
+        lines.sort_by_key(|(line, _)| place(line));
+    }
     Ok(Filled {
         at: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
         ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-        lines: answers,
+        lines,
     })
+}
+
+fn place(wanted: &Line) -> Option<usize> {
+    lines().position(|line| line.id == wanted.id)
 }
 
 struct Inspection<'a> {
     client: &'a Client,
     end: Instant,
     says: &'a Says,
+    extent: Extent,
     ground: Ground,
 }
 
 impl Inspection<'_> {
+    async fn begin_again(&mut self, known: Known<'_>) -> Result<(), Failure> {
+        ground::begin(self.client, known).await?;
+        ground::tell(self.client, "checklist.ids_before", &self.ground.ids_before).await
+    }
+
+    fn is_asked(&self, line: &Line) -> bool {
+        self.extent == Extent::Page || line.fails_a_deploy() && !matches!(line.source, Source::Verify)
+    }
+
     async fn answers(&self, asked: fn(&Source) -> bool) -> Result<Vec<(&'static Line, Answer)>, Failure> {
         self.client.batch_execute("savepoint line").await?;
         let mut answers = Vec::new();
-        for line in lines().filter(|line| asked(&line.source)) {
+        for line in lines().filter(|line| asked(&line.source) && self.is_asked(line)) {
             answers.push((line, self.answer(line).await?));
         }
         Ok(answers)

@@ -11,7 +11,8 @@ use super::{millis, Order};
 use crate::config::{self, Auth};
 use crate::db;
 use crate::migrate::catalogue::{Step, V001};
-use crate::migrate::checklist::{ground, inspect, rules};
+use crate::migrate::checklist::inspect::{inspect, snapshot, Extent, Known};
+use crate::migrate::checklist::{ground, rules};
 use crate::migrate::failure::{Failure, Kind};
 use crate::migrate::login::{self, Proof};
 use crate::migrate::plan::{self, OnDelete, Plan, Wish};
@@ -104,7 +105,7 @@ impl Attempt<'_> {
     }
 
     async fn perform(&mut self, plan: Plan) -> Result<(), Failure> {
-        let before = inspect::snapshot(self.client).await?;
+        let before = snapshot(self.client).await?;
         match plan {
             Plan::Keep => self.ready_login().await?,
             Plan::Apply => self.apply().await?,
@@ -129,22 +130,52 @@ impl Attempt<'_> {
             }
         }
         self.check(&before).await?;
-        Ok(self.client.batch_execute("commit").await?)
+        self.client.batch_execute("commit").await?;
+        self.fill_in(&before).await;
+        Ok(())
     }
 
-    /// Fills the deployment checklist in; a failed line of the closed list is the end of the deploy.
-    async fn check(&mut self, before: &str) -> Result<(), Failure> {
+    /// Asks the checklist's closed list: a failed line of it is the end of the deploy.
+    async fn check(&self, before: &str) -> Result<(), Failure> {
         let Wish::Have(_) = self.order.wish else {
             return Ok(());
         };
-        let says = &self.order.says;
-        if let (Some(backup), Some(id)) = (&says.backup_reference, self.report.ledger_id) {
+        if let (Some(backup), Some(id)) = (&self.order.says.backup_reference, self.report.ledger_id) {
             record::note_backup(self.client, id, backup).await?;
         }
-        let filled = inspect::inspect(self.client, says, self.host, Some(before), self.end).await?;
-        let failure = filled.failure();
-        self.report.checklist = Some(filled);
-        failure.map_or(Ok(()), Err)
+        let filled = inspect(self.client, self.known(before), Extent::ClosedList, self.end).await?;
+        filled.failure().map_or(Ok(()), Err)
+    }
+
+    /// Fills the whole page in, with no lock left that anybody could wait for. The deploy is done: whatever goes wrong
+    /// here is a note.
+    async fn fill_in(&mut self, before: &str) {
+        let Wish::Have(_) = self.order.wish else {
+            return;
+        };
+        let filling = async {
+            self.client.batch_execute("begin read write").await?;
+            let filled = inspect(self.client, self.known(before), Extent::Page, self.end).await?;
+            self.client.batch_execute("rollback").await?;
+            Ok::<_, Failure>(filled)
+        };
+        let late = || Failure::new(Kind::Deadline, "the time was over", "ask again");
+        let filled = tokio::time::timeout_at(self.end, filling).await;
+        match filled.unwrap_or_else(|_| Err(late())) {
+            Ok(filled) => self.report.checklist = Some(filled),
+            Err(failure) => self
+                .report
+                .notes
+                .push(format!("the checklist was not filled in, ask verify: {failure}")),
+        }
+    }
+
+    fn known<'k>(&'k self, before: &'k str) -> Known<'k> {
+        Known {
+            says: &self.order.says,
+            host: self.host,
+            before: Some(before),
+        }
     }
 
     async fn begin(&self) -> Result<(), Failure> {
