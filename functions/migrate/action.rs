@@ -12,8 +12,6 @@ use tokio::time::Instant;
 use tokio_postgres::Client;
 
 use super::catalogue::V001;
-use super::checklist::inspect::{inspect, Extent, Known};
-use super::checklist::markdown;
 use super::checklist::says::Says;
 use super::failure::Failure;
 use super::fields::Fields;
@@ -24,6 +22,7 @@ use super::plan::Wish;
 use super::properties;
 use super::run::{self, Order};
 use super::time_left::{self, Work};
+use super::verify;
 use crate::config::{self, Environment, Function};
 use crate::db;
 
@@ -75,11 +74,7 @@ pub async fn perform(
         Ok(answer) => (true, answer),
         Err(failure) => (false, Map::from_iter([("error".to_owned(), json!(failure))])),
     };
-    let ok = ok
-        && ["differences", "failed"].into_iter().all(|name| {
-            let found = answer.get(name).and_then(Value::as_array);
-            found.is_none_or(Vec::is_empty)
-        });
+    let ok = ok && verify::is_fine(&answer);
     answer.insert("ok".to_owned(), json!(ok));
     answer.insert("action".to_owned(), json!(name));
     answer
@@ -116,8 +111,10 @@ async fn perform_on(
         Action::CreateKey(wanted) => keys::create(&client, wanted).await,
         Action::RevokeKey(which) => keys::revoke(&client, &which).await,
         Action::ListKeys(tenant_bk) => keys::list(&client, tenant_bk.as_deref()).await,
-        Action::Verify(Expect::Absent, _) => read_only(&client, |client| Box::pin(absent(client))).await,
-        Action::Verify(Expect::Present, says) => present(&client, &says, &database.host, end).await,
+        Action::Verify(Expect::Absent, _) => {
+            read_only(&client, |client| Box::pin(verify::absent(client))).await
+        }
+        Action::Verify(Expect::Present, says) => verify::present(&client, &says, &database.host, end).await,
         Action::Status => read_only(&client, |client| Box::pin(ledger::status(client, &V001))).await,
         #[cfg(feature = "provoke-panic")]
         Action::Panic => panic!("provoked"),
@@ -138,55 +135,13 @@ async fn read_only<'a>(
     read(client).await
 }
 
-async fn absent(client: &Client) -> Result<Map<String, Value>, Failure> {
-    let left = ledger::objects(client).await?;
-    let differences = left.iter().map(|object| format!("{object} is there")).collect();
-    Ok(verified("absent", differences))
-}
-
-/// The filled checklist. Its trials write, in a transaction that is never committed; a server that takes no writes is
-/// only read.
-async fn present(
-    client: &Client,
-    says: &Says,
-    host: &str,
-    end: Instant,
-) -> Result<Map<String, Value>, Failure> {
-    let writing = "begin isolation level read committed read write";
-    if client.batch_execute(writing).await.is_err() {
-        client.batch_execute("begin read only").await?;
-    }
-    let differences = ledger::differences(client, &V001).await?.into_iter().collect();
-    let known = Known {
-        says,
-        host,
-        before: None,
-    };
-    let filled = inspect(client, known, Extent::Page, end).await?;
-    client.batch_execute("rollback").await?;
-    let mut answer = verified("present", differences);
-    answer.insert("markdown".to_owned(), json!(markdown::page(&filled)));
-    answer.insert("failed".to_owned(), json!(filled.failed()));
-    answer.insert("summary".to_owned(), json!(filled.counts()));
-    answer.insert("report".to_owned(), filled.to_json());
-    Ok(answer)
-}
-
-fn verified(expect: &str, differences: Vec<String>) -> Map<String, Value> {
-    Map::from_iter([
-        ("version".to_owned(), json!(V001.version)),
-        ("expect".to_owned(), json!(expect)),
-        ("differences".to_owned(), json!(differences)),
-    ])
-}
-
 fn action(fields: &Fields<'_>, request_id: &str) -> Result<Action, Failure> {
     match fields.text("action").as_deref() {
         Some("apply") => apply(fields, request_id),
         Some("rollback") => rollback(fields, request_id),
         Some("verify") => match fields.text("expect").as_deref() {
-            None | Some("present") => verify(fields, Expect::Present),
-            Some("absent") => verify(fields, Expect::Absent),
+            None | Some("present") => expecting(fields, Expect::Present),
+            Some("absent") => expecting(fields, Expect::Absent),
             Some(other) => Err(Failure::request(
                 format!("expect must be present or absent, got {other:?}"),
                 "leave it out for present",
@@ -214,7 +169,7 @@ fn action(fields: &Fields<'_>, request_id: &str) -> Result<Action, Failure> {
     }
 }
 
-fn verify(fields: &Fields<'_>, expect: Expect) -> Result<Action, Failure> {
+fn expecting(fields: &Fields<'_>, expect: Expect) -> Result<Action, Failure> {
     properties::environment(fields, "environment")?;
     Ok(Action::Verify(expect, Says::of_action(fields)))
 }

@@ -10,6 +10,7 @@ pub mod says;
 pub mod rules;
 pub mod ground;
 pub mod inspect;
+pub mod deploy;
 pub mod filled;
 pub mod markdown;
 mod deployment;

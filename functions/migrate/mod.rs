@@ -30,6 +30,7 @@ pub mod keys;
 pub mod key_count;
 pub mod origin;
 pub mod checklist;
+pub mod verify;
 pub mod report;
 pub mod failure;
 pub mod answer;

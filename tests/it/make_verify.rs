@@ -102,7 +102,7 @@ fn what_cannot_be_asked_is_one_sentence_and_help_says_how() {
             "error: DB_HOST is not set: name the database by DATABASE_URL",
         ),
         (
-            vec!["DATABASE_URL=postgres://a:s3cret@%/".to_owned()],
+            vec!["DATABASE_URL=postgres://a:s3cret@h:none/x".to_owned()],
             "error: DATABASE_URL cannot be read",
         ),
     ] {

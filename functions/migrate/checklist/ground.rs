@@ -3,7 +3,7 @@
 //! In: a connection inside a transaction. Out: [`Ground`], what could be made and why the rest could not. It refuses
 //! nothing: what cannot be tried is left to a person.
 
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::Client;
 
 use super::filled::{Answer, Verdict};
@@ -85,31 +85,37 @@ pub(super) async fn begin(client: &Client, known: Known<'_>) -> Result<(), Failu
     let kept = environment_kept(client).await?;
     let open = format!("savepoint checklist; {LINE_LIMITS}; set local search_path = pg_catalog, pg_temp");
     client.batch_execute(&open).await?;
-    let said = |text: &Option<String>| text.clone().unwrap_or_default();
     let environment = rules::environment(says, kept.as_deref()).unwrap_or_default();
-    for (name, value) in [
-        ("checklist.environment", environment.to_owned()),
-        ("checklist.environment_named", said(&says.environment)),
-        ("checklist.environment_kept", said(&kept)),
-        ("checklist.on_delete", said(&says.on_delete)),
-        ("checklist.backup_reference", said(&says.backup_reference)),
-        ("checklist.named_checksum", said(&says.checksum)),
-        ("checklist.checksum", V001.checksum()),
-        ("checklist.host", known.host.to_owned()),
-        ("checklist.before", known.before.unwrap_or_default().to_owned()),
-    ] {
-        tell(client, name, &value).await?;
-    }
-    Ok(())
+    tell(
+        client,
+        &[
+            ("checklist.environment", environment),
+            ("checklist.environment_named", said(&says.environment)),
+            ("checklist.environment_kept", said(&kept)),
+            ("checklist.on_delete", said(&says.on_delete)),
+            ("checklist.backup_reference", said(&says.backup_reference)),
+            ("checklist.named_checksum", said(&says.checksum)),
+            ("checklist.checksum", &V001.checksum()),
+            ("checklist.host", known.host),
+            ("checklist.before", known.before.unwrap_or_default()),
+        ],
+    )
+    .await
 }
 
-/// A setting, gone with the savepoint.
-pub(super) async fn tell(client: &Client, name: &str, value: &str) -> Result<(), Failure> {
-    let values: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
-        [(&name, Type::TEXT), (&value, Type::TEXT)];
-    client
-        .query_typed("select set_config($1, $2, true)", &values)
-        .await?;
+fn said(text: &Option<String>) -> &str {
+    text.as_deref().unwrap_or_default()
+}
+
+/// Settings, gone with the savepoint.
+pub(super) async fn tell(client: &Client, settings: &[(&str, &str)]) -> Result<(), Failure> {
+    let calls = (0..settings.len()).map(|at| format!("set_config(${}, ${}, true)", 2 * at + 1, 2 * at + 2));
+    let sql = format!("select {}", calls.collect::<Vec<_>>().join(", "));
+    let mut values: Vec<(&(dyn ToSql + Sync), Type)> = Vec::new();
+    for (name, value) in settings {
+        values.extend([(name as &(dyn ToSql + Sync), Type::TEXT), (value, Type::TEXT)]);
+    }
+    client.query_typed(&sql, &values).await?;
     Ok(())
 }
 

@@ -110,7 +110,7 @@ struct Inspection<'a> {
 impl Inspection<'_> {
     async fn begin_again(&mut self, known: Known<'_>) -> Result<(), Failure> {
         ground::begin(self.client, known).await?;
-        ground::tell(self.client, "checklist.ids_before", &self.ground.ids_before).await
+        ground::tell(self.client, &[("checklist.ids_before", &self.ground.ids_before)]).await
     }
 
     fn is_asked(&self, line: &Line) -> bool {

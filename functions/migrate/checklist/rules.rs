@@ -76,246 +76,84 @@ mod tests {
     use super::*;
     use crate::migrate::plan::Owner;
 
-    #[test]
-    fn production_keeps_its_events_and_an_environment_stays() {
-        let owner = || Owner {
+    const DROP: Plan = Plan::RollBack(Some(OnDelete::Drop));
+    const BY_HAND: Plan = Plan::RollBack(None);
+
+    fn owner() -> Owner {
+        Owner {
             stack_id: "s".to_owned(),
             logical_resource_id: "l".to_owned(),
+        }
+    }
+
+    fn value(facts: &str, name: &str) -> Option<String> {
+        let mut pairs = facts.split(' ').filter_map(|pair| pair.split_once('='));
+        let found = pairs.find(|(known, _)| *known == name);
+        found.map(|(_, value)| value.to_owned())
+    }
+
+    /// Of facts like `now=PRODUCTION on_delete=Drop backup=b ledger=TEST there=yes`.
+    #[track_caller]
+    fn assert_permitted(wish: Wish, plan: Plan, facts: &str, refused: Option<&str>) {
+        let says = Says {
+            environment: value(facts, "now"),
+            on_delete: value(facts, "on_delete"),
+            backup_reference: value(facts, "backup"),
+            ..Says::default()
         };
-        let have = || Wish::Have(Some(owner()));
-        let leave = || Wish::Leave(owner(), OnDelete::Drop);
-        let gone = |rows| Wish::Gone { rows, owners: None };
-        let strangers = Found {
-            objects: vec!["table raw.site_tracking_events_r".to_owned()],
+        let found = Found {
+            objects: Vec::from_iter(value(facts, "there")),
             ..Found::default()
         };
-        let drop = Plan::RollBack(Some(OnDelete::Drop));
-        let by_hand = Plan::RollBack(None);
-        let production = Some("PRODUCTION");
-        for (wish, plan, found, environment, on_delete, backup, kept, refused) in [
-            (
-                have(),
-                Plan::Apply,
-                &Found::default(),
-                production,
-                None,
-                None,
-                None,
-                None,
-            ),
-            (
-                have(),
-                Plan::Keep,
-                &Found::default(),
-                Some("DEV"),
-                None,
-                None,
-                Some("DEV"),
-                None,
-            ),
-            (
-                have(),
-                Plan::Keep,
-                &Found::default(),
-                None,
-                None,
-                None,
-                production,
-                None,
-            ),
-            (
-                have(),
-                Plan::Keep,
-                &Found::default(),
-                Some("DEV"),
-                None,
-                None,
-                production,
-                Some("ENV-01"),
-            ),
-            (
-                have(),
-                Plan::Apply,
-                &Found::default(),
-                production,
-                None,
-                None,
-                Some("TEST"),
-                Some("ENV-01"),
-            ),
-            (
-                have(),
-                Plan::Apply,
-                &Found::default(),
-                production,
-                Some("Drop"),
-                None,
-                None,
-                Some("ENV-02"),
-            ),
-            (
-                have(),
-                Plan::Keep,
-                &Found::default(),
-                None,
-                Some("Drop"),
-                None,
-                production,
-                Some("ENV-02"),
-            ),
-            (
-                have(),
-                Plan::Apply,
-                &Found::default(),
-                production,
-                Some("Retain"),
-                None,
-                None,
-                None,
-            ),
-            (
-                have(),
-                Plan::Apply,
-                &Found::default(),
-                Some("TEST"),
-                Some("Drop"),
-                None,
-                None,
-                None,
-            ),
-            (
-                have(),
-                Plan::Apply,
-                &strangers,
-                production,
-                None,
-                None,
-                None,
-                Some("DEP-02"),
-            ),
-            (
-                have(),
-                Plan::Apply,
-                &strangers,
-                production,
-                None,
-                Some("b"),
-                None,
-                None,
-            ),
-            (
-                have(),
-                Plan::Apply,
-                &strangers,
-                Some("TEST"),
-                None,
-                None,
-                None,
-                None,
-            ),
-            (
-                leave(),
-                drop,
-                &strangers,
-                Some("DEV"),
-                Some("Drop"),
-                Some("b"),
-                production,
-                Some("ENV-02"),
-            ),
-            (
-                leave(),
-                drop,
-                &strangers,
-                production,
-                Some("Drop"),
-                None,
-                None,
-                Some("ENV-02"),
-            ),
-            (
-                leave(),
-                Plan::StrikeOwner,
-                &strangers,
-                production,
-                Some("Drop"),
-                None,
-                None,
-                None,
-            ),
-            (
-                leave(),
-                drop,
-                &strangers,
-                Some("DEV"),
-                Some("Drop"),
-                None,
-                Some("DEV"),
-                None,
-            ),
-            (
-                gone(Some(3)),
-                by_hand,
-                &strangers,
-                None,
-                None,
-                None,
-                production,
-                Some("DEP-02"),
-            ),
-            (
-                gone(Some(3)),
-                by_hand,
-                &strangers,
-                None,
-                None,
-                Some("b"),
-                production,
-                None,
-            ),
-            (
-                gone(Some(0)),
-                by_hand,
-                &strangers,
-                None,
-                None,
-                None,
-                production,
-                None,
-            ),
-            (
-                gone(None),
-                by_hand,
-                &strangers,
-                None,
-                None,
-                None,
-                production,
-                None,
-            ),
-            (
-                gone(Some(3)),
-                by_hand,
-                &strangers,
-                None,
-                None,
-                None,
-                Some("DEV"),
-                None,
-            ),
+        let kept = value(facts, "ledger");
+        let told = permit(&wish, plan, &found, &says, kept.as_deref()).err();
+        let told = told.map(|failure| failure.to_string());
+        assert_eq!(told.is_some(), refused.is_some(), "{facts}: {told:?}");
+        assert!(
+            told.unwrap_or_default().contains(refused.unwrap_or_default()),
+            "{facts}"
+        );
+    }
+
+    #[test]
+    fn an_environment_stays_and_production_keeps_its_events_at_a_deploy() {
+        for (plan, facts, refused) in [
+            (Plan::Apply, "now=PRODUCTION", None),
+            (Plan::Keep, "now=DEV ledger=DEV", None),
+            (Plan::Keep, "ledger=PRODUCTION", None),
+            (Plan::Keep, "now=DEV ledger=PRODUCTION", Some("ENV-01")),
+            (Plan::Apply, "now=PRODUCTION ledger=TEST", Some("ENV-01")),
+            (Plan::Apply, "now=PRODUCTION on_delete=Drop", Some("ENV-02")),
+            (Plan::Keep, "on_delete=Drop ledger=PRODUCTION", Some("ENV-02")),
+            (Plan::Apply, "now=PRODUCTION on_delete=Retain", None),
+            (Plan::Apply, "now=TEST on_delete=Drop", None),
+            (Plan::Apply, "now=PRODUCTION there=yes", Some("DEP-02")),
+            (Plan::Apply, "now=PRODUCTION there=yes backup=b", None),
+            (Plan::Apply, "now=TEST there=yes", None),
         ] {
-            let says = Says {
-                environment: environment.map(str::to_owned),
-                on_delete: on_delete.map(str::to_owned),
-                backup_reference: backup.map(str::to_owned),
-                ..Says::default()
-            };
-            let what = format!("{wish:?} {plan:?} {says:?} {kept:?}");
-            match (permit(&wish, plan, found, &says, kept), refused) {
-                (Ok(()), None) => {}
-                (Err(failure), Some(id)) => assert!(failure.to_string().contains(id), "{what}: {failure}"),
-                (found, _) => panic!("{what}: {found:?}"),
-            }
+            assert_permitted(Wish::Have(Some(owner())), plan, facts, refused);
+        }
+    }
+
+    #[test]
+    fn production_keeps_its_events_at_a_delete_whatever_the_stack_calls_itself() {
+        for (plan, facts, refused) in [
+            (DROP, "now=DEV ledger=PRODUCTION backup=b", Some("ENV-02")),
+            (DROP, "now=PRODUCTION", Some("ENV-02")),
+            (Plan::StrikeOwner, "now=PRODUCTION", None),
+            (DROP, "now=DEV ledger=DEV", None),
+        ] {
+            let wish = Wish::Leave(owner(), OnDelete::Drop);
+            assert_permitted(wish, plan, &format!("{facts} on_delete=Drop"), refused);
+        }
+        for (rows, facts, refused) in [
+            (Some(3), "ledger=PRODUCTION", Some("DEP-02")),
+            (Some(3), "ledger=PRODUCTION backup=b", None),
+            (Some(0), "ledger=PRODUCTION", None),
+            (None, "ledger=PRODUCTION", None),
+            (Some(3), "ledger=DEV", None),
+        ] {
+            assert_permitted(Wish::Gone { rows, owners: None }, BY_HAND, facts, refused);
         }
     }
 }

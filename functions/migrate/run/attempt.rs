@@ -11,8 +11,8 @@ use super::{millis, Order};
 use crate::config::{self, Auth};
 use crate::db;
 use crate::migrate::catalogue::{Step, V001};
-use crate::migrate::checklist::inspect::{inspect, snapshot, Extent, Known};
-use crate::migrate::checklist::{ground, rules};
+use crate::migrate::checklist::inspect::{snapshot, Known};
+use crate::migrate::checklist::{self, ground, rules};
 use crate::migrate::failure::{Failure, Kind};
 use crate::migrate::login::{self, Proof};
 use crate::migrate::plan::{self, OnDelete, Plan, Wish};
@@ -129,53 +129,31 @@ impl Attempt<'_> {
                 self.report.keys_dropped = keys.map(|keys| keys - left.unwrap_or_default());
             }
         }
-        self.check(&before).await?;
-        self.client.batch_execute("commit").await?;
-        self.fill_in(&before).await;
-        Ok(())
+        self.commit(&before).await
     }
 
-    /// Asks the checklist's closed list: a failed line of it is the end of the deploy.
-    async fn check(&self, before: &str) -> Result<(), Failure> {
-        let Wish::Have(_) = self.order.wish else {
-            return Ok(());
-        };
-        if let (Some(backup), Some(id)) = (&self.order.says.backup_reference, self.report.ledger_id) {
-            record::note_backup(self.client, id, backup).await?;
-        }
-        let filled = inspect(self.client, self.known(before), Extent::ClosedList, self.end).await?;
-        filled.failure().map_or(Ok(()), Err)
-    }
-
-    /// Fills the whole page in, with no lock left that anybody could wait for. The deploy is done: whatever goes wrong
-    /// here is a note.
-    async fn fill_in(&mut self, before: &str) {
-        let Wish::Have(_) = self.order.wish else {
-            return;
-        };
-        let filling = async {
-            self.client.batch_execute("begin read write").await?;
-            let filled = inspect(self.client, self.known(before), Extent::Page, self.end).await?;
-            self.client.batch_execute("rollback").await?;
-            Ok::<_, Failure>(filled)
-        };
-        let late = || Failure::new(Kind::Deadline, "the time was over", "ask again");
-        let filled = tokio::time::timeout_at(self.end, filling).await;
-        match filled.unwrap_or_else(|_| Err(late())) {
-            Ok(filled) => self.report.checklist = Some(filled),
-            Err(failure) => self
-                .report
-                .notes
-                .push(format!("the checklist was not filled in, ask verify: {failure}")),
-        }
-    }
-
-    fn known<'k>(&'k self, before: &'k str) -> Known<'k> {
-        Known {
+    /// Asks the checklist's closed list before a deploy's commit, and fills the page in behind it.
+    async fn commit(&mut self, before: &str) -> Result<(), Failure> {
+        let is_deploy = matches!(self.order.wish, Wish::Have(_));
+        let known = Known {
             says: &self.order.says,
             host: self.host,
             before: Some(before),
+        };
+        if is_deploy {
+            checklist::deploy::check(self.client, known, self.report.ledger_id, self.end).await?;
         }
+        self.client.batch_execute("commit").await?;
+        if is_deploy {
+            match checklist::deploy::fill_in(self.client, known, self.end).await {
+                Ok(filled) => self.report.checklist = Some(filled),
+                Err(failure) => self
+                    .report
+                    .notes
+                    .push(format!("the checklist was not filled in: {failure}")),
+            }
+        }
+        Ok(())
     }
 
     async fn begin(&self) -> Result<(), Failure> {
