@@ -31,6 +31,7 @@ pub mod key_count;
 pub mod origin;
 pub mod checklist;
 pub mod verify;
+pub mod keep;
 pub mod report;
 pub mod failure;
 pub mod answer;

@@ -15,6 +15,7 @@ use super::checklist::says::Says;
 use super::failure::Failure;
 use super::fields::Fields;
 use super::guard;
+use super::keep;
 use super::plan::{OnDelete, Owner, Wish};
 use super::properties;
 use super::report::Report;
@@ -104,6 +105,10 @@ async fn work(
     })
     .await?;
     report.notes.extend(notes);
+    if let (Some(bucket), Some(filled)) = (Says::of_properties(&resource).report_bucket, &report.checklist) {
+        let kept = keep::keep(environment, &bucket, filled, end).await;
+        report.notes.push(kept);
+    }
     Ok(report)
 }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use serde_json::{json, Value};
 
-use crate::migrate_stack::{catalog, number, shared, Stack, BINARY};
+use crate::migrate_stack::{catalog, number, secrets, shared, Stack, BINARY};
 use crate::support::database::Database;
 use crate::support::function::Function;
+use crate::support::response_url::{Mood, ResponseUrl};
 
 fn assert_failed(answer: &Value, pieces: &[&str]) {
     assert_eq!(answer["Status"], "FAILED", "{answer}");
@@ -48,6 +49,58 @@ async fn a_deploy_tells_counts_and_failed_ids_and_logs_each_line() {
     let kept = "select count(*) from migrations.migration_log
         where notes ~ 'backup reference: rds:nightly-7' and environment = 'TEST'";
     assert_eq!(number(&stack.client().await, kept).await, 1);
+}
+
+#[tokio::test]
+async fn the_page_is_kept_in_the_bucket_that_the_stack_names_and_a_deploy_does_not_depend_on_that() {
+    let mut bucket = ResponseUrl::start().await;
+    let (endpoint, _) = bucket.url.split_once("/answer").unwrap();
+    let mut environment = secrets();
+    for (name, value) in [
+        ("AWS_ENDPOINT_URL", endpoint),
+        ("AWS_REGION", "eu-west-1"),
+        ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
+        ("AWS_SECRET_ACCESS_KEY", "canary-secret"),
+    ] {
+        environment.push((name, value.to_owned()));
+    }
+    let mut stack = Stack::new(shared().await).await;
+    stack.function = Function::start(BINARY, &environment).await;
+    stack.set("ReportBucket", "reports");
+    let created = stack.create().await;
+    assert_done(&created);
+    let json = bucket.put().await;
+    let page = bucket.put().await;
+    for (put, ending) in [(&json, ".json"), (&page, ".md")] {
+        let path = &put.path_and_query;
+        assert!(
+            path.starts_with("/reports/V001/test_results_V001_") && path.ends_with(ending),
+            "{path}"
+        );
+        let signed = put
+            .headers
+            .iter()
+            .any(|(name, value)| name == "authorization" && value.contains("/s3/"));
+        assert!(signed, "{path}");
+    }
+    assert_eq!(json.json()["report_version"], 1);
+    assert!(String::from_utf8(page.body)
+        .unwrap()
+        .starts_with("# Deployment checklist"));
+    assert!(
+        created["Reason"].as_str().unwrap().contains("s3://reports/V001/"),
+        "{created}"
+    );
+
+    bucket.set(Mood::Status(403));
+    let updated = stack.update().await;
+    assert_done(&updated);
+    let told = updated["Reason"].as_str().unwrap();
+    assert!(
+        told.contains("not kept in bucket reports: answered 403") && told.contains("s3:PutObject"),
+        "{told}"
+    );
+    assert!(!stack.function.output().contains("canary-secret"));
 }
 
 #[tokio::test]

@@ -139,16 +139,22 @@ fn each_time_out_ends_within_the_one_that_waits_for_it() {
 }
 
 #[test]
-fn each_function_may_log_in_as_its_own_user_and_nothing_else() {
+fn each_function_may_log_in_as_its_own_user_and_migrate_may_keep_its_reports_and_nothing_else() {
     let functions = resources("AWS::Serverless::Function");
-    for (resource, user) in [
-        ("IngestFunction", "IngestUser"),
-        ("MigrateFunction", "MigratorUser"),
+    for (resource, user, others) in [
+        ("IngestFunction", "IngestUser", 0),
+        ("MigrateFunction", "MigratorUser", 1),
     ] {
         let policies = functions[resource]["Properties"]["Policies"]
             .as_sequence()
             .unwrap();
-        assert_eq!(policies.len(), 1, "{resource}");
+        assert_eq!(policies.len(), 1 + others, "{resource}");
+        for reports in &policies[1..] {
+            assert_eq!(text(&reports[0]), "KeepsReports");
+            let statement = &reports[1]["Statement"][0];
+            assert_eq!(text(&statement["Action"]), "s3:PutObject");
+            assert!(text(&statement["Resource"]).ends_with(":s3:::${ReportBucket}/V001/*"));
+        }
         let statements = policies[0]["Statement"].as_sequence().unwrap();
         assert_eq!(statements.len(), 1, "{resource}");
         assert_eq!(text(&statements[0]["Action"]), "rds-db:connect");

@@ -102,6 +102,7 @@ fn create_event(cluster: &Cluster, response_url: &str) -> Value {
             "BackupReference": "",
             "Alarms": "",
             "AlarmThresholds": "",
+            "ReportBucket": "",
             "MigrationChecksum": V001.checksum(),
         },
     })
