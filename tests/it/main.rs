@@ -19,6 +19,7 @@ mod make_run;
 mod ingest_answers;
 mod ingest_senders;
 mod ingest_events;
+mod ingest_isolation;
 mod v001_by_hand;
 mod v001_refusals;
 mod ingest_connection;
