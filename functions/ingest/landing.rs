@@ -30,7 +30,7 @@ use course::{Called, Course};
 /// server gives up first and says so.
 const CALL_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// All calls and connections of one beacon: below the function's own ten seconds with a reserve for the answer.
+/// All calls and connections of one beacon, and its wait for room: below the function's own ten seconds with a reserve for the answer.
 const LANDING_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// A beacon that is ready to be stored.
@@ -43,6 +43,8 @@ pub struct Landing<'a> {
     pub receipt: Uuid,
     /// When the gateway received it.
     pub received: SystemTime,
+    /// When its body was read.
+    pub began: Instant,
 }
 
 /// What became of a beacon's events, all of it committed.
@@ -92,7 +94,7 @@ impl Landing<'_> {
             landing: self,
             database,
             effort,
-            until: began + LANDING_TIMEOUT,
+            until: self.began + LANDING_TIMEOUT,
         };
         let landed = self.land_all(course).await;
         effort.database = began.elapsed();
