@@ -2,9 +2,11 @@
 //! and no more.
 
 use std::fs;
+use std::future::Future;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use flate2::write::{GzEncoder, ZlibEncoder};
 use flate2::Compression;
@@ -18,6 +20,9 @@ use crate::support::site::Site;
 use crate::INGEST;
 
 const AT_ONCE: usize = 20;
+
+/// For all of them, on a busy machine.
+const AT_ONCE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What Lambda gives at least; here all of the address space, which is more than what is used of it.
 const MEMORY_KIB: usize = 128 * 1024;
@@ -70,7 +75,7 @@ async fn twenty_bombs_at_once_are_refused_and_the_next_beacon_is_stored() {
         .map(|n| ingest.api.invoke(post(&bombs[n % bombs.len()]), REMAINING))
         .collect();
     for (n, answer) in waiting.into_iter().enumerate() {
-        let answer = answer_of(answer.await.unwrap());
+        let answer = answer_of(answer).await;
         assert_eq!(
             (answer.status, answer.tag()),
             (413, "too_large"),
@@ -81,7 +86,7 @@ async fn twenty_bombs_at_once_are_refused_and_the_next_beacon_is_stored() {
     }
     assert_eq!(site.count().await, 0);
     let beacon = gzip(br#"{"event":"canary"}"#);
-    let answer = answer_of(ingest.api.invoke(post(&beacon), REMAINING).await.unwrap());
+    let answer = answer_of(ingest.api.invoke(post(&beacon), REMAINING)).await;
     assert_eq!((answer.status, site.count().await), (200, 1));
     ingest.stop().await;
     fs::remove_file(program).unwrap();
@@ -115,7 +120,7 @@ async fn twenty_of_the_largest_bodies_at_once_are_stored_or_asked_to_come_again(
         .collect();
     let mut committed = 0;
     for (n, answer) in waiting.into_iter().enumerate() {
-        let answer = answer_of(answer.await.unwrap());
+        let answer = answer_of(answer).await;
         match answer.status {
             200 => {
                 let events = ["stored", "quarantined"].map(|name| answer.body[name].as_u64().unwrap());
@@ -127,7 +132,7 @@ async fn twenty_of_the_largest_bodies_at_once_are_stored_or_asked_to_come_again(
     }
     assert!(committed > 0, "whoever finds room is stored");
     assert_eq!(site.count().await, committed);
-    let answer = answer_of(ingest.api.invoke(post(&bodies[0]), REMAINING).await.unwrap());
+    let answer = answer_of(ingest.api.invoke(post(&bodies[0]), REMAINING)).await;
     assert_eq!((answer.status, site.count().await), (200, committed + 1));
     let log = ingest.stop().await;
     let faults = log.matches("\"outcome\":\"fault\"").count();
@@ -136,8 +141,10 @@ async fn twenty_of_the_largest_bodies_at_once_are_stored_or_asked_to_come_again(
     fs::remove_file(program).unwrap();
 }
 
-fn answer_of(outcome: Outcome) -> Answer {
-    match outcome {
+/// A process that memory failed answers nobody.
+async fn answer_of<E: std::fmt::Debug>(outcome: impl Future<Output = Result<Outcome, E>>) -> Answer {
+    let answered = tokio::time::timeout(AT_ONCE_TIMEOUT, outcome).await;
+    match answered.expect("the process is alive").unwrap() {
         Outcome::Response(reply) => Answer::of(&reply),
         Outcome::Error(error) => panic!("{}", Value::to_string(&error)),
     }
