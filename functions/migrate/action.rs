@@ -21,7 +21,7 @@ use super::plan::Wish;
 use super::properties;
 use super::run::{self, Order};
 use super::time_left::{self, Work};
-use crate::config::{self, Environment, Function};
+use crate::config::{self, withheld, Environment, Function};
 use crate::db;
 
 /// All actions, as the answer to an unknown one lists them.
@@ -160,7 +160,7 @@ fn action(fields: &Fields<'_>, request_id: &str) -> Result<Action, Failure> {
             None | Some("present") => Ok(Action::Verify(Expect::Present)),
             Some("absent") => Ok(Action::Verify(Expect::Absent)),
             Some(other) => Err(Failure::request(
-                format!("expect must be present or absent, got {other:?}"),
+                format!("expect must be present or absent, got {}", withheld(other)),
                 "leave it out for present",
             )),
         },
@@ -170,7 +170,7 @@ fn action(fields: &Fields<'_>, request_id: &str) -> Result<Action, Failure> {
             let (key, hash) = (fields.text("key"), fields.text("api_key_hk"));
             Which::of(key.as_deref(), hash.as_deref()).map(Action::RevokeKey)
         }
-        Some("list_keys") => Ok(Action::ListKeys(fields.text("tenant_bk"))),
+        Some("list_keys") => keys::listed(fields.text("tenant_bk")).map(Action::ListKeys),
         #[cfg(feature = "provoke-panic")]
         Some("panic") => Ok(Action::Panic),
         other => Err(Failure::request(
@@ -204,7 +204,11 @@ fn rollback(fields: &Fields<'_>, request_id: &str) -> Result<Action, Failure> {
     let version = fields.text("version");
     if version.as_deref() != Some(V001.version) {
         return Err(Failure::request(
-            format!("version must be {:?}, got {version:?}", V001.version),
+            format!(
+                "version must be {:?}, got {}",
+                V001.version,
+                version.as_deref().map_or("none".to_owned(), withheld)
+            ),
             "name the version that is to be rolled back",
         ));
     }
@@ -235,7 +239,7 @@ fn number<N: std::str::FromStr>(
     let text = fields.text(name).unwrap_or_default();
     let number = text.parse().map_err(|_| {
         Failure::request(
-            format!("{name} must be the exact number {what}, got {text:?}"),
+            format!("{name} must be the exact number {what}, got {}", withheld(&text)),
             remedy,
         )
     })?;
@@ -275,8 +279,8 @@ mod tests {
                 "there is no action of that name (4 characters): the actions are",
             ),
             (r#"{"action":["apply"]}"#, "the actions are apply"),
-            (r#"{"action":"rollback"}"#, "version must be \"V001\", got None"),
-            (r#"{"action":"rollback","version":"V002"}"#, "got Some(\"V002\")"),
+            (r#"{"action":"rollback"}"#, "version must be \"V001\", got none"),
+            (r#"{"action":"rollback","version":"V002"}"#, "got 4 characters"),
             (
                 r#"{"action":"rollback","version":"V001","drop_rows":"all"}"#,
                 "the exact number",
@@ -306,6 +310,10 @@ mod tests {
             (
                 r#"{"action":"create_key","tenant_bk":"t","allowed_origins":[1]}"#,
                 "a list of texts",
+            ),
+            (
+                r#"{"action":"list_keys","tenant_bk":"a\u0000b"}"#,
+                "tenant_bk has a character U+0000 at position 2",
             ),
             (r#"{"action":"revoke_key"}"#, "either key or api_key_hk"),
             (

@@ -9,6 +9,8 @@ use std::fmt;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
+use crate::config::withheld;
+
 use super::failure::Failure;
 use super::fields::Fields;
 
@@ -116,7 +118,10 @@ impl Request {
             Some("Update") => Ok(Self::Update),
             Some("Delete") => Ok(Self::Delete),
             other => Err(Failure::request(
-                format!("RequestType must be Create, Update or Delete, got {other:?}"),
+                format!(
+                    "RequestType must be Create, Update or Delete, got {}",
+                    other.map_or("none".to_owned(), withheld)
+                ),
                 "send what CloudFormation sends to a custom resource",
             )),
         }

@@ -388,3 +388,65 @@ async fn a_broken_environment_is_told_and_does_not_stop_the_function() {
         assert!(!function.output().contains("canary-wrong-password"));
     }
 }
+
+#[tokio::test]
+async fn a_secret_in_any_field_of_an_action_is_neither_repeated_nor_logged() {
+    let operator = Operator::with_v001().await;
+    let client = operator.database.superuser().await;
+    let tenants =
+        "create schema auth; create table auth.tenant_h (tenant_hk bytea primary key, tenant_bk text)";
+    client.batch_execute(tenants).await.unwrap();
+    let secret = "canary-of-a-secret";
+    let long = secret.repeat(20);
+    for (event, says) in [
+        (json!({"action": "verify", "expect": secret}), "got 18 characters"),
+        (
+            json!({"action": "rollback", "version": secret}),
+            "got 18 characters",
+        ),
+        (
+            json!({"action": "rollback", "version": "V001", "drop_rows": secret}),
+            "got 18 characters",
+        ),
+        (
+            json!({"action": "rollback", "version": "V001", "owners": secret}),
+            "got 18 characters",
+        ),
+        (
+            json!({"action": "apply", "environment": secret}),
+            "got 18 characters",
+        ),
+        (
+            json!({"action": "apply", "ingest_user": long}),
+            "got 360 characters",
+        ),
+        (
+            json!({"action": "apply", "ingest_user": "x", "ingest_connection_limit": secret}),
+            "got 18 characters",
+        ),
+        (
+            json!({"action": "create_key", "tenant_bk": secret}),
+            "no tenant with this tenant_bk of 18 characters",
+        ),
+        (
+            json!({"action": "create_key", "tenant_bk": "t", "allowed_origins": [secret]}),
+            "an entry of 18 characters",
+        ),
+        (
+            json!({"action": "list_keys", "tenant_bk": format!("{secret}\0")}),
+            "a character U+0000 at position 19",
+        ),
+        (
+            json!({"action": "revoke_key", "key": secret}),
+            "is not a site key",
+        ),
+        (
+            json!({"action": "revoke_key", "api_key_hk": secret}),
+            "64 hexadecimal digits",
+        ),
+    ] {
+        let answer = operator.is_refused(event, says).await;
+        assert!(!answer.to_string().contains("canary"), "{answer}");
+        assert!(!operator.function.output().contains("canary"), "{answer}");
+    }
+}

@@ -97,11 +97,11 @@ async fn an_event_that_is_odd_in_any_way_is_answered() {
     for (name, says) in [
         (
             "cfn_unknown_request_type",
-            "RequestType must be Create, Update or Delete, got Some(\"Import\")",
+            "RequestType must be Create, Update or Delete, got 6 characters",
         ),
         (
             "cfn_request_type_is_a_list",
-            "RequestType must be Create, Update or Delete, got None",
+            "RequestType must be Create, Update or Delete, got none",
         ),
         ("cfn_without_ids", "the event has no StackId"),
         ("cfn_properties_are_a_string", "property DatabaseHost is not set"),
