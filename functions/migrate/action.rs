@@ -19,13 +19,14 @@ use super::keys::{self, Wanted, Which};
 use super::ledger;
 use super::plan::Wish;
 use super::properties;
-use super::run::{self, Order};
+use super::run::{self, Ending, Order};
 use super::time_left::{self, Work};
 use crate::config::{self, withheld, Environment, Function};
 use crate::db;
 
 /// All actions, as the answer to an unknown one lists them.
-pub const NAMES: [&str; 7] = [
+pub const NAMES: [&str; 8] = [
+    "plan",
     "apply",
     "rollback",
     "verify",
@@ -154,6 +155,7 @@ async fn verify(client: &Client, expect: Expect) -> Result<Map<String, Value>, F
 
 fn action(fields: &Fields<'_>, request_id: &str) -> Result<Action, Failure> {
     match fields.text("action").as_deref() {
+        Some("plan") => plan(fields, request_id),
         Some("apply") => apply(fields, request_id),
         Some("rollback") => rollback(fields, request_id),
         Some("verify") => match fields.text("expect").as_deref() {
@@ -186,6 +188,27 @@ fn action(fields: &Fields<'_>, request_id: &str) -> Result<Action, Failure> {
     }
 }
 
+/// The real run, given back: what it is told is what `apply` or `rollback` is told.
+fn plan(fields: &Fields<'_>, request_id: &str) -> Result<Action, Failure> {
+    let planned = match fields.text("of").as_deref() {
+        None | Some("apply") => apply(fields, request_id)?,
+        Some("rollback") => rollback(fields, request_id)?,
+        Some(other) => {
+            return Err(Failure::request(
+                format!("of must be apply or rollback, got {}", withheld(other)),
+                "leave it out for apply",
+            ))
+        }
+    };
+    Ok(match planned {
+        Action::Run(order) => Action::Run(Order {
+            ending: Ending::GiveBack,
+            ..order
+        }),
+        other => other,
+    })
+}
+
 fn apply(fields: &Fields<'_>, request_id: &str) -> Result<Action, Failure> {
     let login = fields
         .has("ingest_user")
@@ -196,6 +219,7 @@ fn apply(fields: &Fields<'_>, request_id: &str) -> Result<Action, Failure> {
         login,
         environment: properties::environment(fields, "environment")?,
         request_id: request_id.to_owned(),
+        ending: Ending::Commit,
     }))
 }
 
@@ -224,6 +248,7 @@ fn rollback(fields: &Fields<'_>, request_id: &str) -> Result<Action, Failure> {
         login: None,
         environment: None,
         request_id: request_id.to_owned(),
+        ending: Ending::Commit,
     }))
 }
 
@@ -272,7 +297,7 @@ mod tests {
     #[test]
     fn what_cannot_be_meant_is_refused_with_what_can() {
         for (event, says) in [
-            ("{}", "the actions are apply, rollback"),
+            ("{}", "the actions are plan, apply, rollback"),
             ("[]", "neither CloudFormation's nor one with an action"),
             (
                 r#"{"action":"drop"}"#,
@@ -293,6 +318,11 @@ mod tests {
                 r#"{"action":"rollback","version":"V001","owners":["all"]}"#,
                 "owners must be the exact number of stacks",
             ),
+            (
+                r#"{"action":"plan","of":"verify"}"#,
+                "of must be apply or rollback, got 6 characters",
+            ),
+            (r#"{"action":"plan","of":"rollback"}"#, "version must be \"V001\""),
             (r#"{"action":"verify","expect":"gone"}"#, "present or absent"),
             (r#"{"action":"create_key"}"#, "tenant_bk must have 1 to 255"),
             (

@@ -30,6 +30,7 @@ pub mod keys;
 pub mod key_count;
 pub mod origin;
 pub mod report;
+pub mod preview;
 pub mod failure;
 pub mod answer;
 pub mod send;
