@@ -22,6 +22,7 @@ pub mod time_left;
 pub mod guard;
 pub mod catalogue;
 pub mod ledger;
+pub mod backlog;
 pub mod plan;
 pub mod run;
 pub mod login;
