@@ -150,7 +150,11 @@ mod tests {
             ("7", "")
         );
         assert!(Request::of(&event, &envelope).is_err());
-        assert!(!format!("{envelope:?}").contains("there"));
+        let shown = format!("{envelope:?}");
+        assert!(
+            shown.contains("ResponseUrl(..)") && !shown.contains("there"),
+            "{shown}"
+        );
     }
 
     #[test]
@@ -200,5 +204,28 @@ mod tests {
             id("s", "l", "1"),
             "site-tracking/043a718774c572bd8a25adbeb1bfcd5c/l"
         );
+    }
+
+    #[test]
+    fn a_create_that_made_nothing_is_known_by_its_own_id_alone() {
+        let envelope = |id: &str| {
+            let event = raw(&format!(
+                r#"{{"StackId":"s","LogicalResourceId":"l","PhysicalResourceId":"{id}"}}"#
+            ));
+            Envelope::of(&event).unwrap()
+        };
+        let own = envelope("").own_id();
+        assert_eq!(envelope("").not_created_id(), format!("{own}/not-created"));
+        for (id, known, nothing) in [
+            ("", false, false),
+            (own.as_str(), true, false),
+            (&format!("{own}/not-created"), true, true),
+            ("made-up/not-created", true, false),
+            ("/not-created", true, false),
+        ] {
+            let envelope = envelope(id);
+            assert_eq!(envelope.physical_resource_id.is_some(), known, "{id:?}");
+            assert_eq!(envelope.was_not_created(), nothing, "{id:?}");
+        }
     }
 }

@@ -40,6 +40,7 @@ mod migrate_bad_luck;
 mod migrate_answer;
 mod migrate_actions;
 mod migrate_plan;
+mod migrate_status;
 mod migrate_at_once;
 mod v001_optional;
 mod v001_faulty_options;
