@@ -4,10 +4,14 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run test check check-release mutants bench build tools clean
+.PHONY: help run test check check-release mutants bench build tools clean status plan plan-rollback rollback absent
 
 bin := .tools/python/bin
-judges := functions/ingest/route.rs functions/ingest/caller.rs functions/ingest/caller/** functions/ingest/api_event/**
+PORT ?= 9000
+invoke = $(bin)/cargo-lambda lambda invoke migrate --invoke-address 127.0.0.1 --invoke-port $(PORT) --data-ascii
+undo = $(if $(VERSION),$(comma)"version":"$(VERSION)")$(if $(DROP_ROWS),$(comma)"drop_rows":$(DROP_ROWS))$(if $(OWNERS),$(comma)"owners":$(OWNERS))
+comma := ,
+judges := functions/migrate/plan.rs functions/migrate/cfn_event.rs functions/ingest/route.rs functions/ingest/caller.rs functions/ingest/caller/** functions/ingest/api_event/**
 
 help: # list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*# (.*)$$/make \1\t\2/p' Makefile | expand -t 20
@@ -17,6 +21,22 @@ run: # PostgreSQL, V001, a key and the ingest function on this machine, until Ct
 	@cargo build --bins
 	@cargo build --example run
 	@exec "$${CARGO_TARGET_DIR:-target}/debug/examples/run"
+
+status: # what there is, who owns it, what waits; of the functions that run on PORT
+	@$(invoke) '{"action":"status"}'
+
+plan: # what an apply would do now
+	@$(invoke) '{"action":"plan"}'
+
+plan-rollback: VERSION ?= V001
+plan-rollback: # what a rollback would do now; DROP_ROWS= and OWNERS= as for the rollback
+	@$(invoke) '{"action":"plan","of":"rollback"$(undo)}'
+
+rollback: # take V001 away; VERSION=V001, DROP_ROWS= the exact number of events, OWNERS= of stacks
+	@$(invoke) '{"action":"rollback"$(undo)}'
+
+absent: # whether nothing of V001 is left
+	@$(invoke) '{"action":"verify","expect":"absent"}'
 
 test: # all tests, against real PostgreSQL and the real binaries
 	@tools/install test
@@ -41,7 +61,7 @@ check-release: build # the release binaries, and the deployable that SAM makes o
 	@tools/install lint
 	PATH="$$PWD/.tools/bin:$$PWD/$(bin):$$PATH" SAM_CLI_TELEMETRY=0 sam build
 
-mutants: # faults put one by one into the files that judge a sender; the unit tests must find each; an hour
+mutants: # faults put one by one into the files that judge a sender or a deploy; the unit tests must find each; an hour
 	@tools/install test
 	@tools/install mutants
 	PATH="$$PWD/.tools/bin:$$PATH" cargo mutants --no-shuffle --output target $(judges:%=--file '%') -- --lib

@@ -12,6 +12,7 @@ use super::backlog;
 use super::catalogue::Migration;
 use super::failure::Failure;
 use super::plan::{Found, Owner};
+use super::rights;
 
 /// PostgreSQL that V001 needs, as `server_version_num` has it.
 const OLDEST_SERVER: i32 = 120_000;
@@ -104,6 +105,7 @@ pub async fn objects(client: &Client) -> Result<Vec<String>, Failure> {
 /// # Errors
 /// The database's.
 pub async fn found(client: &Client, migration: &Migration) -> Result<Found, Failure> {
+    rights::to_look(client).await?;
     let mut found = Found {
         objects: objects(client).await?,
         ..Found::default()
