@@ -369,7 +369,7 @@ async fn a_secret_in_any_field_of_an_action_is_neither_repeated_nor_logged() {
     let tenants =
         "create schema auth; create table auth.tenant_h (tenant_hk bytea primary key, tenant_bk text);
         insert into auth.tenant_h values ('x', 't');
-        alter table raw.site_tracking_keys_r add constraint no_canary check (label not like 'canary%')";
+        alter table raw.site_tracking_keys_r add constraint label_fits check (label not like 'canary%')";
     client.batch_execute(tenants).await.unwrap();
     let secret = "canary-of-a-secret";
     let long = secret.repeat(20);
@@ -406,7 +406,7 @@ async fn a_secret_in_any_field_of_an_action_is_neither_repeated_nor_logged() {
         // PostgreSQL's detail is the whole row.
         (
             json!({"action": "create_key", "tenant_bk": "t", "label": secret}),
-            "no_canary",
+            "label_fits",
         ),
         (
             json!({"action": "create_key", "tenant_bk": "t", "allowed_origins": [secret]}),
