@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::checklist::filled::Filled;
+use super::preview::Preview;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -57,6 +58,9 @@ pub struct Report {
     /// The deployment checklist, filled in behind the commit; `None`: what was asked for is no deploy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checklist: Option<Filled>,
+    /// What a dry run saw; `None`: it was the real one.
+    #[serde(flatten)]
+    pub preview: Option<Preview>,
 }
 
 /// A step and its time.

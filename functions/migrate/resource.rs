@@ -19,7 +19,7 @@ use super::keep;
 use super::plan::{OnDelete, Owner, Wish};
 use super::properties;
 use super::report::Report;
-use super::run::{self, Order};
+use super::run::{self, Ending, Order};
 use super::time_left::{self, Work};
 use crate::config::Environment;
 
@@ -139,6 +139,7 @@ fn order(
             environment: properties::environment(resource, "Environment").unwrap_or_default(),
             says,
             request_id,
+            ending: Ending::Commit,
         });
     }
     let login = properties::login(resource, "IngestUser", "IngestConnectionLimit")?;
@@ -148,6 +149,7 @@ fn order(
         environment: properties::environment(resource, "Environment")?,
         says,
         request_id,
+        ending: Ending::Commit,
     })
 }
 
