@@ -84,6 +84,7 @@ fn status(outcome: &Result<Outcome, Failure>) -> u16 {
             Fault::Connect(_)
             | Fault::ConnectionLost(_)
             | Fault::TimedOut
+            | Fault::NoRoom
             | Fault::Database { .. }
             | Fault::Unexpected(_) => UNAVAILABLE,
         },
