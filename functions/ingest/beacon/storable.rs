@@ -120,7 +120,7 @@ fn with_digit(sum: u32, digit: u32) -> u32 {
 
 /// A negative number, deep inside.
 fn is_planted(depth: usize, byte: u8) -> bool {
-    cfg!(feature = "planted-panic") && depth >= 16 && byte == b'-'
+    cfg!(feature = "planted-panic") && depth >= 4 && byte == b'-'
 }
 
 #[cfg(test)]
