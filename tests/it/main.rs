@@ -28,6 +28,7 @@ mod ingest_watch;
 mod edge_gateways;
 mod corpus;
 mod beacon_quarantine;
+mod properties;
 mod edge_addresses;
 mod edge_answers;
 mod edge_explain;
