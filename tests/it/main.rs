@@ -40,6 +40,7 @@ mod migrate_bad_luck;
 mod migrate_answer;
 mod migrate_actions;
 mod migrate_at_once;
+mod migrate_fingerprint;
 mod v001_optional;
 mod v001_faulty_options;
 mod v001_privileges;
