@@ -47,6 +47,8 @@ pub struct Found {
     pub objects: Vec<String>,
     /// What verify says is not as it should be; `None`: all is.
     pub differences: Option<String>,
+    /// Whether the foreign key was made and the rows that were there are not checked yet.
+    pub is_unvalidated: bool,
     /// The stacks that own the layer.
     pub owners: Vec<Owner>,
     /// Whether the ledger says that the layer was made without a stack.
@@ -90,6 +92,12 @@ fn have(owner: Option<&Owner>, found: &Found, checksum: &str) -> Decision {
         return (
             Plan::Apply,
             format!("the raw layer is not as V001 makes it: {differences}"),
+        );
+    }
+    if found.is_unvalidated {
+        return (
+            Plan::Apply,
+            "its foreign key to auth.tenant_h is not validated yet".to_owned(),
         );
     }
     if found.checksum.as_deref() != Some(checksum) {
@@ -172,6 +180,10 @@ mod tests {
             differences: Some("a column is missing".to_owned()),
             ..there(&["a"])
         };
+        let unvalidated = Found {
+            is_unvalidated: true,
+            ..there(&["a"])
+        };
         let older = Found {
             checksum: Some("before".to_owned()),
             ..there(&["a"])
@@ -219,6 +231,13 @@ mod tests {
                 "is there",
             ),
             ("drift", a(), drifted, Plan::Apply, "a column is missing"),
+            (
+                "stopped before its end",
+                a(),
+                unvalidated,
+                Plan::Apply,
+                "not validated",
+            ),
             ("another edition", a(), older, Plan::Apply, "another edition"),
             ("no ledger", a(), unknown, Plan::Apply, "another edition"),
         ] {

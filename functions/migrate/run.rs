@@ -102,6 +102,8 @@ fn may_pass(failure: &Failure, attempts: u32) -> bool {
         SqlState::TOO_MANY_CONNECTIONS,
     ];
     failure.is(&SqlState::LOCK_NOT_AVAILABLE)
+        // Somebody else may have changed just that in just that moment.
+        || attempts == 1 && failure.sqlstate.as_deref() == Some(attempt::UNDO_DIFFERS)
         || attempts < ATTEMPTS
             && (failure.code == Kind::Disconnected || PASSING.iter().any(|state| failure.is(state)))
 }

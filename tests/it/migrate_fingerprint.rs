@@ -154,7 +154,10 @@ const VOLATILE: &[&str] = &[
 async fn world(cluster: &Cluster) -> (Database<'_>, Client) {
     let database = Database::empty(cluster).await;
     let client = database.superuser().await;
-    client.batch_execute("create foreign data wrapper nowhere").await.unwrap();
+    client
+        .batch_execute("create foreign data wrapper nowhere")
+        .await
+        .unwrap();
     client.batch_execute(WORLD).await.unwrap();
     (database, client)
 }
@@ -236,5 +239,9 @@ async fn a_catalog_of_three_thousand_relations_is_done_within_a_fraction_of_the_
     let large = taken(&client).await;
     println!("{} entries in {:?}", large.len(), started.elapsed());
     assert!(large.len() > 15_000, "{} entries", large.len());
-    assert!(started.elapsed() < std::time::Duration::from_secs(25), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() < std::time::Duration::from_secs(25),
+        "{:?}",
+        started.elapsed()
+    );
 }

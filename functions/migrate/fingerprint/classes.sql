@@ -63,17 +63,21 @@ select m.object, format('column %s.%I', m.name, a.attname), concat_ws('; ',
   format_type(a.atttypid, a.atttypmod), case when a.attnotnull then 'not null' end,
   'default ' || pg_get_expr(e.adbin, e.adrelid), 'identity ' || nullif(a.attidentity::text, ''),
   'generated ' || nullif(a.attgenerated::text, ''),
-  'collation ' || (select l.collname from pg_collation l where l.oid = a.attcollation and l.collname <> 'default'),
-  'storage ' || a.attstorage::text, 'compression ' || nullif(to_jsonb(a) ->> 'attcompression', ''),
-  'statistics ' || nullif(to_jsonb(a) ->> 'attstattarget', '-1'),
+  'collation ' || l.collname,
+  'storage ' || a.attstorage::text, 'statistics ' || nullif(a.attstattarget, -1),
   'options ' || array_to_string(a.attoptions, ','), 'options of its server ' || array_to_string(a.attfdwoptions, ','),
   'privileges ' || (select string_agg(p.line, ', ' order by p.line) from (
     select format('%s=%s%s', case p.grantee when 0 then 'public' else pg_get_userbyid(p.grantee) end, p.privilege_type,
       case when p.is_grantable then '*' end) as line from aclexplode(a.attacl) as p) as p), d.description)
 from named m join pg_attribute a on a.attrelid = m.oid and a.attnum > 0 and not a.attisdropped
 left join pg_attrdef e on e.adrelid = a.attrelid and e.adnum = a.attnum
+left join pg_collation l on l.oid = a.attcollation and l.collname <> 'default'
 left join pg_description d on d.classoid = 'pg_class'::regclass and d.objoid = a.attrelid and d.objsubid = a.attnum
 where m.relkind in ('r', 'p', 'v', 'm', 'f', 'c')
+
+-- class: column's compression 140000
+select m.object, format('compression of column %s.%I', m.name, a.attname), a.attcompression::text
+from named m join pg_attribute a on a.attrelid = m.oid and a.attnum > 0 and not a.attisdropped and a.attcompression <> ''
 
 -- class: constraint
 select coalesce(m.object, 'type ' || k.contypid::regtype),
