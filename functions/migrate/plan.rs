@@ -122,12 +122,22 @@ fn leave(owner: &Owner, on_delete: OnDelete, found: &Found) -> Decision {
             "this stack owns nothing here, nothing was changed".to_owned(),
         );
     }
-    let others = found.owners.len() - 1;
+    let others: Vec<&str> = found
+        .owners
+        .iter()
+        .filter(|other| *other != owner)
+        .map(|other| other.stack_id.as_str())
+        .collect();
     if on_delete == OnDelete::Retain {
         return (Plan::Keep, "OnDelete is Retain: everything stays".to_owned());
     }
-    if others > 0 {
-        let reason = format!("this stack leaves; {others} other owner(s) keep the raw layer");
+    if !others.is_empty() {
+        let reason = format!(
+            "this stack leaves; {0} other owner(s) keep the raw layer: {1}; of stacks that are no more an operator is rid \
+             by the action rollback with \"owners\": {0}",
+            others.len(),
+            others.join(", ")
+        );
         return (Plan::StrikeOwner, reason);
     }
     if found.made_by_hand {

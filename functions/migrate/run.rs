@@ -49,6 +49,14 @@ impl Order {
     }
 }
 
+/// One attempt at it, which ends as it ends: not tried again, not recorded.
+///
+/// # Errors
+/// Whatever stood in the way; nothing was changed then.
+pub async fn once(database: &config::Database, order: &Order, end: Instant) -> Result<Report, Failure> {
+    attempt::attempt(database, order, end).await
+}
+
 /// Does it, before `end`.
 ///
 /// # Errors
@@ -58,7 +66,7 @@ pub async fn run(database: &config::Database, order: &Order, end: Instant) -> Re
     let (mut attempts, mut may_have_made, mut blocked) = (0, false, None);
     loop {
         attempts += 1;
-        let failure = match attempt::attempt(database, order, end).await {
+        let failure = match once(database, order, end).await {
             Ok(report) => {
                 return Ok(Report {
                     attempts,

@@ -39,27 +39,27 @@ fn count(answers: &[Value], outcome: &str) -> usize {
 }
 
 #[tokio::test]
-async fn of_eight_stacks_at_once_one_makes_the_layer_and_one_takes_it_away() {
+async fn of_twenty_stacks_at_once_one_makes_the_layer_and_one_takes_it_away() {
     let cluster = Cluster::own(Version::Default);
     let first = Stack::new(&cluster).await;
     let client = first.client().await;
     let before = catalog(&client).await;
     let mut stacks = vec![first];
-    for name in ["two", "three", "four", "five", "six", "seven", "eight"] {
-        let mut stack = stacks[0].sibling(name).await;
+    for number in 2..=20 {
+        let mut stack = stacks[0].sibling(&number.to_string()).await;
         stack.set("IngestUser", stacks[0].properties["IngestUser"].clone());
         stacks.push(stack);
     }
     let created = all_at_once(&mut stacks, "Create").await;
     assert_eq!(
         (count(&created, "applied"), count(&created, "shared")),
-        (1, 7),
+        (1, 19),
         "{created:?}"
     );
     let deleted = all_at_once(&mut stacks, "Delete").await;
     assert_eq!(
         (count(&deleted, "rolled_back"), count(&deleted, "left")),
-        (1, 7),
+        (1, 19),
         "{deleted:?}"
     );
     assert_eq!(catalog(&client).await, before);

@@ -27,3 +27,5 @@ pub mod response_url;
 pub mod proxy;
 pub mod wait;
 pub mod processes;
+pub mod kills;
+pub mod traffic;
