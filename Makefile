@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run test check check-release mutants bench build tools clean
+.PHONY: help run test check check-release mutants bench bench-migrate build tools clean
 
 bin := .tools/python/bin
 judges := functions/ingest/route.rs functions/ingest/caller.rs functions/ingest/caller/** functions/ingest/api_event/**
@@ -49,6 +49,10 @@ mutants: # faults put one by one into the files that judge a sender; the unit te
 bench: # round trips, times, memory and write-ahead log of one event, side by side with the floor
 	@tools/install run
 	@cargo bench --bench bench
+
+bench-migrate: # times of deploy, rehearsal and delete, who waits for them, and a kill at each DDL command; minutes
+	@tools/install test
+	@cargo bench --bench migrate
 
 tools: # the pinned tools of make test, in .tools/
 	@tools/install test

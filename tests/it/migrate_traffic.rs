@@ -3,18 +3,14 @@
 //! What is judged is the server's own word: with `log_lock_waits` it writes a line for each wait for a lock that is
 //! longer than `deadlock_timeout`. A call's time says more of this machine's load than of locks, and is printed.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::migrate_stack::{catalog, Stack};
-use crate::support::function::Function;
-use crate::support::gateway::{Request, Shape};
 use crate::support::postgres::{Cluster, Version};
 use crate::support::traffic::Traffic;
 use crate::INGEST;
-use site_tracking::site_key::SiteKey;
 
 const TENANTS: &str = "create schema auth; create table auth.tenant_h (tenant_hk bytea primary key,
     tenant_bk varchar(255), load_date timestamptz, record_source varchar(100));
@@ -58,7 +54,7 @@ async fn one_round(cluster: &Cluster, label: &str) {
         reads.so_far(),
         writes.so_far()
     );
-    let (ingest, event) = ingest(&one).await;
+    let (ingest, event) = one.ingest(INGEST).await;
     let beacons = Traffic::of_events(ingest, event, BEAT);
     let mut two = one.sibling("two").await;
     succeeded(&two.create().await);
@@ -78,25 +74,6 @@ async fn one_round(cluster: &Cluster, label: &str) {
         traffic.stop().await;
     }
     assert_eq!(catalog(&client).await, start);
-}
-
-/// The real binary, logged in as the stack's own login, and a beacon for it.
-async fn ingest(stack: &Stack<'_>) -> (Arc<Function>, String) {
-    let login = stack.properties["IngestUser"].as_str().unwrap();
-    let key = SiteKey::generate().unwrap();
-    let client = stack.client().await;
-    client
-        .batch_execute(&format!("alter role {login} password 'of the ingest login'"))
-        .await
-        .unwrap();
-    let insert = "insert into raw.site_tracking_keys_r (api_key_hk, tenant_hk) values ($1, 'tenant')";
-    client.execute(insert, &[&key.hash().as_slice()]).await.unwrap();
-    let environment = stack.database.environment(login, "of the ingest login");
-    let function = Function::start(INGEST, &environment).await;
-    let beacon = Request::post(Shape::V2, key.expose(), "{\"event\": \"page_view\"}").json();
-    let answer = function.invoke(beacon.clone()).await.to_string();
-    assert!(answer.contains("receipt"), "{answer}");
-    (Arc::new(function), beacon)
 }
 
 /// So that there are a few seconds for the work.
