@@ -13,6 +13,7 @@
 #[path = "../../tests/it/support/mod.rs"]
 mod support;
 #[path = "../../tests/it/migrate_stack.rs"]
+#[allow(dead_code, reason = "the tests use all of it")]
 mod migrate_stack;
 #[path = "../table.rs"]
 mod table;
