@@ -5,13 +5,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_postgres::Client;
 
-use super::{millis, Order};
+use super::{millis, Ending, Order};
 use crate::config::{self, Auth};
 use crate::db;
 use crate::migrate::catalogue::V001;
 use crate::migrate::failure::{Failure, Kind};
 use crate::migrate::login::Proof;
 use crate::migrate::plan::{self, Plan, Wish};
+use crate::migrate::preview::Watch;
 use crate::migrate::report::Report;
 use crate::migrate::time_left::GRACE;
 use crate::migrate::{key_count, ledger, record};
@@ -68,6 +69,7 @@ pub(super) async fn attempt(
         owns: false,
         is_new: false,
         locking: None,
+        watch: None,
         report: Report {
             version: V001.version,
             checksum: V001.checksum(),
@@ -75,10 +77,10 @@ pub(super) async fn attempt(
         },
     };
     let ended = attempt.go().await;
-    match (&ended, &order.wish) {
-        (Err(_), _) => attempt.give_back().await,
-        (Ok(()), Wish::Have(_)) => attempt.validate_foreign_key().await,
-        (Ok(()), _) => {}
+    match (&ended, &order.wish, order.ending) {
+        (Err(_), ..) => attempt.give_back().await,
+        (Ok(()), Wish::Have(_), Ending::Commit) => attempt.validate_foreign_key().await,
+        (Ok(()), ..) => {}
     }
     ended.map(|()| attempt.report)
 }
@@ -94,6 +96,8 @@ struct Attempt<'a> {
     is_new: bool,
     /// Since when tables of others may be locked.
     locking: Option<Instant>,
+    /// Sees what a dry run does.
+    watch: Option<Watch>,
     report: Report,
 }
 
@@ -107,6 +111,9 @@ impl Attempt<'_> {
         self.is_new = found.objects.is_empty();
         let (plan, reason) = plan::decide(&self.order.wish, &found, &self.report.checksum);
         self.report.reason = reason;
+        if self.order.ending == Ending::GiveBack {
+            self.watch = Some(Watch::begin(self.client).await?);
+        }
         self.perform(plan).await.map_err(|failure| Failure {
             may_have_made: failure.may_have_made || self.owns,
             ..failure
@@ -141,10 +148,16 @@ impl Attempt<'_> {
     }
 
     async fn end(&mut self) -> Result<(), Failure> {
-        let held = self.locks_of_others().await?;
-        self.client.batch_execute("commit").await?;
-        self.tell_locks(held);
-        Ok(())
+        let Some(mut watch) = self.watch.take() else {
+            let held = self.locks_of_others().await?;
+            self.client.batch_execute("commit").await?;
+            self.tell_locks(held);
+            return Ok(());
+        };
+        watch.look(self.client, "logins", Instant::now()).await?;
+        self.report.preview = Some(watch.end(self.client).await?);
+        self.report.ledger_id = None;
+        Ok(self.client.batch_execute("rollback").await?)
     }
 
     /// Locks go now, not when the server notices that the connection is gone.

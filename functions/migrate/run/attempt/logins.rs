@@ -18,7 +18,9 @@ impl Attempt<'_> {
         let statements = login::statements(login, &standing, self.proof)?;
         for statement in &statements {
             let sent = self.client.batch_execute(statement).await;
-            sent.map_err(|error| missing_right(error.into(), &statements))?;
+            sent.map_err(|error| {
+                missing_right(error.into(), || login::remedy(&standing, &statements, statement))
+            })?;
         }
         if !statements.is_empty() && self.report.outcome == Outcome::Unchanged {
             self.report.outcome = Outcome::Applied;
@@ -55,15 +57,12 @@ fn is_in_use(failure: &Failure) -> bool {
     failure.is(&SqlState::DEPENDENT_OBJECTS_STILL_EXIST) || failure.is(&SqlState::INSUFFICIENT_PRIVILEGE)
 }
 
-fn missing_right(failure: Failure, statements: &[String]) -> Failure {
+fn missing_right(failure: Failure, remedy: impl FnOnce() -> String) -> Failure {
     if !failure.is(&SqlState::INSUFFICIENT_PRIVILEGE) {
         return failure;
     }
     Failure {
-        remedy: Some(format!(
-            "have an administrator run \"{}\", or give the migrator's login CREATEROLE; then deploy again",
-            statements.join("; ")
-        )),
+        remedy: Some(remedy()),
         ..failure
     }
 }

@@ -56,6 +56,9 @@ impl Attempt<'_> {
                 step: step.name,
                 ms: millis(started),
             });
+            if let Some(watch) = &mut self.watch {
+                watch.look(self.client, step.name, started).await?;
+            }
         }
         Ok(())
     }
