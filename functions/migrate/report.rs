@@ -52,6 +52,8 @@ pub struct Report {
     pub fingerprint_before: Option<String>,
     /// The same behind the last but for the foreign key, which is made then.
     pub fingerprint_after: Option<String>,
+    /// How long the rows were checked against the foreign key, behind the commit; `None`: they needed no check.
+    pub validation_ms: Option<u64>,
     /// Tables of others that were locked.
     pub locked: Vec<Locked>,
     /// What a person should know or do.

@@ -11,7 +11,6 @@ use tokio_postgres::error::SqlState;
 use super::{millis, Attempt};
 use crate::migrate::failure::Failure;
 use crate::migrate::ledger;
-use crate::migrate::report::Timed;
 
 /// Between two attempts to get its lock.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -44,10 +43,7 @@ impl Attempt<'_> {
         self.lock().await?;
         self.client.batch_execute(VALIDATE).await?;
         self.client.batch_execute("commit").await?;
-        self.report.steps.push(Timed {
-            step: "validation",
-            ms: millis(started),
-        });
+        self.report.validation_ms = Some(millis(started));
         Ok(())
     }
 }
