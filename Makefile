@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run verify test check check-release fuzz fuzz-proof mutants bench build tools clean status plan plan-rollback rollback absent
+.PHONY: help run verify test check check-release fuzz fuzz-proof mutants bench bench-migrate build tools clean status plan plan-rollback rollback absent
 
 bin := .tools/python/bin
 judges := functions/migrate/plan.rs functions/migrate/cfn_event.rs $(addprefix functions/ingest/,route.rs caller.rs caller/** api_event/** beacon.rs beacon/** reply.rs reply/**)
@@ -89,6 +89,10 @@ mutants: # faults put one by one into the files that judge a sender or a deploy;
 bench: # round trips, times, memory and write-ahead log of one event, side by side with the floor
 	@tools/install run
 	@cargo bench --bench bench
+
+bench-migrate: # times of deploy, rehearsal and delete, who waits for them, and a kill at each DDL command; minutes
+	@tools/install test
+	@cargo bench --bench migrate
 
 tools: # the pinned tools of make test, in .tools/
 	@tools/install test

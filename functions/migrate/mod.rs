@@ -21,6 +21,7 @@ pub mod resource;
 pub mod time_left;
 pub mod guard;
 pub mod catalogue;
+pub mod fingerprint;
 pub mod rights;
 pub mod ledger;
 pub mod backlog;

@@ -47,6 +47,16 @@ pub struct Report {
     pub rows_dropped: Option<i64>,
     /// Site keys that went.
     pub keys_dropped: Option<i64>,
+    /// How the undo was tried; `None`: the layer was there.
+    pub rehearsal: Option<Rehearsal>,
+    /// Fingerprint of the catalog before the first step.
+    pub fingerprint_before: Option<String>,
+    /// The same behind the last but for the foreign key, which is made then.
+    pub fingerprint_after: Option<String>,
+    /// How long the rows were checked against the foreign key, behind the commit; `None`: they needed no check.
+    pub validation_ms: Option<u64>,
+    /// Tables of others that were locked.
+    pub locked: Vec<Locked>,
     /// What a person should know or do.
     pub notes: Vec<String>,
     /// What was sent, with its time.
@@ -61,6 +71,28 @@ pub struct Report {
     /// What a dry run saw; `None`: it was the real one.
     #[serde(flatten)]
     pub preview: Option<Preview>,
+}
+
+/// The undo tried before it is needed.
+#[derive(Clone, Debug, Serialize)]
+pub struct Rehearsal {
+    /// Milliseconds, all of it.
+    pub ms: u64,
+    /// Of them for one fingerprint.
+    pub fingerprint_ms: u64,
+    /// How many things the fingerprint has.
+    pub fingerprint_entries: usize,
+}
+
+/// A lock on a table that is not ours, strong enough to keep its writers waiting.
+#[derive(Clone, Debug, Serialize)]
+pub struct Locked {
+    /// With its schema.
+    pub table: String,
+    /// As `lock table` calls it.
+    pub mode: String,
+    /// Milliseconds, at most: from before the statement that took it to behind the commit.
+    pub ms: u64,
 }
 
 /// A step and its time.

@@ -63,6 +63,14 @@ impl Order {
     }
 }
 
+/// One attempt at it, which ends as it ends: not tried again, not recorded.
+///
+/// # Errors
+/// Whatever stood in the way; nothing was changed then.
+pub async fn once(database: &config::Database, order: &Order, end: Instant) -> Result<Report, Failure> {
+    attempt::attempt(database, order, end).await
+}
+
 /// Does it, before `end`.
 ///
 /// # Errors
@@ -72,7 +80,7 @@ pub async fn run(database: &config::Database, order: &Order, end: Instant) -> Re
     let (mut attempts, mut may_have_made, mut blocked) = (0, false, None);
     loop {
         attempts += 1;
-        let failure = match attempt::attempt(database, order, end).await {
+        let failure = match once(database, order, end).await {
             Ok(report) => {
                 return Ok(Report {
                     attempts,
@@ -118,6 +126,8 @@ fn may_pass(failure: &Failure, attempts: u32) -> bool {
         SqlState::TOO_MANY_CONNECTIONS,
     ];
     failure.is(&SqlState::LOCK_NOT_AVAILABLE)
+        // Somebody else may have changed just that in just that moment.
+        || attempts == 1 && failure.sqlstate.as_deref() == Some(attempt::UNDO_DIFFERS)
         || attempts < ATTEMPTS
             && (failure.code == Kind::Disconnected || PASSING.iter().any(|state| failure.is(state)))
 }

@@ -29,3 +29,5 @@ pub mod moto;
 pub mod proxy;
 pub mod wait;
 pub mod processes;
+pub mod kills;
+pub mod traffic;
