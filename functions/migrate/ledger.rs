@@ -11,6 +11,7 @@ use tokio_postgres::Client;
 use super::catalogue::Migration;
 use super::failure::Failure;
 use super::plan::{Found, Owner};
+use super::shape;
 
 /// PostgreSQL that V001 needs, as `server_version_num` has it.
 const OLDEST_SERVER: i32 = 120_000;
@@ -108,6 +109,7 @@ pub async fn found(client: &Client, migration: &Migration) -> Result<Found, Fail
         ..Found::default()
     };
     if !found.objects.is_empty() {
+        found.verdict = shape::read(client).await?.verdict();
         found.differences = differences(client, migration).await?;
     }
     if is_kept(client).await? {

@@ -22,6 +22,8 @@ pub mod time_left;
 pub mod guard;
 pub mod catalogue;
 pub mod ledger;
+pub mod predecessor;
+pub mod shape;
 pub mod plan;
 pub mod run;
 pub mod login;

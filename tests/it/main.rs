@@ -34,6 +34,8 @@ mod edge_limits;
 mod edge_bombs;
 mod migrate_stack;
 mod migrate_deploy;
+mod migrate_predecessor;
+mod migrate_adopt;
 mod v001_beacon;
 mod v001_table;
 mod migrate_bad_luck;

@@ -18,6 +18,8 @@ use crate::migrate::report::{Outcome, Report, Timed};
 use crate::migrate::time_left::GRACE;
 use crate::migrate::{key_count, ledger, record};
 
+mod adoption;
+
 /// How long a statement waits for a lock. Everybody who comes after it waits behind it: half of what a beacon may
 /// wait.
 const LOCK_TIMEOUT: &str = "250ms";
@@ -33,6 +35,9 @@ const CHECKS_CLIENTS: i32 = 140_000;
 
 /// Between two questions whether the migration lock is free.
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
+
+/// What is there is not V001's, and V001 cannot write to it.
+const INCOMPATIBLE: &str = "TR010";
 
 /// The lock of V001, that its create file takes as well when it is run by hand.
 const LOCK: &str = "select pg_catalog.pg_try_advisory_xact_lock(
@@ -54,17 +59,18 @@ pub(super) async fn attempt(
     };
     let mut attempt = Attempt {
         client: &client,
+        database,
         order,
         proof,
         end,
-        owns: false,
+        may_have_made: false,
         report: Report {
             version: V001.version,
             checksum: V001.checksum(),
             ..Report::default()
         },
     };
-    let ended = attempt.go().await;
+    let ended = attempt.whole().await;
     if ended.is_err() {
         // Locks go now, not when the server notices that the connection is gone.
         let _ = tokio::time::timeout(GRACE / 4, client.batch_execute("rollback")).await;
@@ -74,33 +80,46 @@ pub(super) async fn attempt(
 
 struct Attempt<'a> {
     client: &'a Client,
+    database: &'a config::Database,
     order: &'a Order,
     proof: Proof,
     end: Instant,
-    /// Whether who asks is an owner already.
-    owns: bool,
+    /// Whether something of who asks may be there, whatever becomes of this attempt.
+    may_have_made: bool,
     report: Report,
 }
 
 impl Attempt<'_> {
+    async fn whole(&mut self) -> Result<(), Failure> {
+        let ended = match self.before().await {
+            Ok(()) => self.go().await,
+            Err(failure) => Err(failure),
+        };
+        ended.map_err(|failure| Failure {
+            may_have_made: failure.may_have_made || self.may_have_made,
+            ..failure
+        })?;
+        self.after().await;
+        Ok(())
+    }
+
     async fn go(&mut self) -> Result<(), Failure> {
         self.begin().await?;
         self.lock().await?;
         let found = ledger::found(self.client, &V001).await?;
         let owner = self.order.owner();
-        self.owns = owner.is_some_and(|owner| found.owners.contains(owner));
+        let owns = owner.is_some_and(|owner| found.owners.contains(owner));
+        self.may_have_made |= owns;
         let (plan, reason) = plan::decide(&self.order.wish, &found, &self.report.checksum);
         self.report.reason = reason;
-        self.perform(plan).await.map_err(|failure| Failure {
-            may_have_made: failure.may_have_made || self.owns,
-            ..failure
-        })
+        self.perform(plan, owns).await
     }
 
-    async fn perform(&mut self, plan: Plan) -> Result<(), Failure> {
+    async fn perform(&mut self, plan: Plan, owns: bool) -> Result<(), Failure> {
         match plan {
             Plan::Keep => self.ready_login().await?,
-            Plan::Apply => self.apply().await?,
+            Plan::Apply | Plan::Adopt => self.apply(plan, owns).await?,
+            Plan::RefuseToAdopt => return Err(incompatible(&self.report.reason)),
             Plan::RefuseFor(owners) => {
                 return Err(Failure::refused(
                     &self.report.reason,
@@ -168,8 +187,15 @@ impl Attempt<'_> {
         }
     }
 
-    async fn apply(&mut self) -> Result<(), Failure> {
-        self.tell(&[]).await?;
+    async fn apply(&mut self, plan: Plan, owns: bool) -> Result<(), Failure> {
+        let adopt = if plan == Plan::Adopt { "yes" } else { "" };
+        self.tell(&[("tracking.adopt", adopt), ("tracking.adoption", "")])
+            .await?;
+        if plan == Plan::Adopt {
+            // The create file's own preflight asks for the rights that adopting needs.
+            self.send(V001.create().into_iter().take(1).collect()).await?;
+            self.send(V001.adopt()).await?;
+        }
         self.send(V001.create()).await?;
         self.ready_login().await?;
         self.send(V001.verify()).await?;
@@ -182,7 +208,7 @@ impl Attempt<'_> {
             );
         }
         self.report.outcome = match written.status.as_deref() {
-            Some("SHARED") if self.order.owner().is_some() && !self.owns => Outcome::Shared,
+            Some("SHARED") if self.order.owner().is_some() && !owns => Outcome::Shared,
             _ => Outcome::Applied,
         };
         self.note(written);
@@ -321,6 +347,16 @@ fn as_setting(on_delete: OnDelete) -> &'static str {
         OnDelete::Retain => "retain",
         OnDelete::DropIfEmpty => "drop_if_empty",
         OnDelete::Drop => "drop",
+    }
+}
+
+fn incompatible(reason: &str) -> Failure {
+    Failure {
+        sqlstate: Some(INCOMPATIBLE.to_owned()),
+        ..Failure::refused(
+            reason,
+            "change what is named, or choose another database; nothing was changed",
+        )
     }
 }
 
