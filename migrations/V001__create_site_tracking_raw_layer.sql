@@ -436,21 +436,28 @@ end
 $step$;
 
 -- step: events_indexes
--- The table is new and empty, or has the indexes already: nobody waits.
+-- The table is new, or has the indexes already, or is small. An index that is there must not be asked for: that alone
+-- would keep writers out until the end.
 do $step$
 begin
   if current_setting('tracking.done') <> 'events_table' then
     return;
   end if;
   perform set_config('tracking.done', 'events_indexes', false);
-create index if not exists site_tracking_events_r_pending
-  on raw.site_tracking_events_r (raw_event_id) where processing_status = 'PENDING';
+  if to_regclass('raw.site_tracking_events_r_pending') is null then
+    create index site_tracking_events_r_pending
+    on raw.site_tracking_events_r (raw_event_id) where processing_status = 'PENDING';
+  end if;
 comment on index raw.site_tracking_events_r_pending is 'Read by who claims pending events.';
-create index if not exists site_tracking_events_r_received
-  on raw.site_tracking_events_r using brin (received_timestamp);
+  if to_regclass('raw.site_tracking_events_r_received') is null then
+    create index site_tracking_events_r_received
+    on raw.site_tracking_events_r using brin (received_timestamp);
+  end if;
 comment on index raw.site_tracking_events_r_received is 'Read by retention and by questions about a time range.';
-create unique index if not exists site_tracking_events_r_event_once
-  on raw.site_tracking_events_r (event_key, tenant_hk) where event_key is not null;
+  if to_regclass('raw.site_tracking_events_r_event_once') is null then
+    create unique index site_tracking_events_r_event_once
+    on raw.site_tracking_events_r (event_key, tenant_hk) where event_key is not null;
+  end if;
 comment on index raw.site_tracking_events_r_event_once is 'Read by the ingest functions: an event is stored once.';
 end
 $step$;
