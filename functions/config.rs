@@ -272,7 +272,7 @@ impl Environment {
             "debug" => Ok(LogLevel::Debug),
             other => Err(invalid(
                 "LOG_LEVEL",
-                format!("must be info or debug, got {other:?}"),
+                format!("must be info or debug, got {}", withheld(other)),
             )),
         }
     }
@@ -302,7 +302,7 @@ impl Environment {
             Ok(port) if port > 0 => Ok(port),
             _ => Err(invalid(
                 "DB_PORT",
-                format!("must be a number from 1 to 65535, got {text:?}"),
+                format!("must be a number from 1 to 65535, got {}", withheld(&text)),
             )),
         }
     }
@@ -318,7 +318,7 @@ impl Environment {
             })),
             other => Err(invalid(
                 "DB_AUTH",
-                format!("must be iam or password, got {other:?}"),
+                format!("must be iam or password, got {}", withheld(other)),
             )),
         }
     }
@@ -330,7 +330,10 @@ impl Environment {
             path if path.contains(std::path::MAIN_SEPARATOR) => Ok(Ca::File(path.to_owned())),
             other => Err(invalid(
                 "DB_CA",
-                format!("must be rds, system or the path of a PEM file, got {other:?}"),
+                format!(
+                    "must be rds, system or the path of a PEM file, got {}",
+                    withheld(other)
+                ),
             )),
         }
     }
@@ -362,6 +365,14 @@ impl Environment {
             )),
             Some(text) => Ok(Some(text.to_owned())),
         }
+    }
+}
+
+/// A wrong value as a failure tells it, which is logged: by its length. It may be a secret in the wrong place.
+pub fn withheld(value: &str) -> String {
+    match value.chars().count() {
+        1 => "1 character".to_owned(),
+        count => format!("{count} characters"),
     }
 }
 
@@ -411,9 +422,9 @@ mod tests {
             (
                 "DB_PORT",
                 Some("0"),
-                "must be a number from 1 to 65535, got \"0\"",
+                "must be a number from 1 to 65535, got 1 character",
             ),
-            ("DB_PORT", Some("54x"), "got \"54x\""),
+            ("DB_PORT", Some("54x"), "got 3 characters"),
             ("DB_PASSWORD", None, "is not set; set it to its password"),
             ("DB_AUTH", Some("md5"), "must be iam or password"),
             ("DB_CA", Some("mine"), "must be rds, system or the path"),

@@ -90,6 +90,33 @@ impl Database {
             .clone())
     }
 
+    /// A connection that nobody else uses meanwhile, for a transaction of several calls: the one that is here where
+    /// nobody holds it, else another. Whoever ends its transaction gives it back with [`Database::keep`]; dropped, it
+    /// is closed, and the server rolls back.
+    ///
+    /// # Errors
+    /// As [`Database::client`].
+    pub async fn alone(&self) -> Result<Client, ConnectError> {
+        let mut kept = self.kept.lock().await;
+        if let Some(Kept { client, used }) = kept.take() {
+            match Arc::try_unwrap(client) {
+                Ok(client) if !client.is_closed() => return Ok(client),
+                Ok(_) => {}
+                Err(client) => *kept = Some(Kept { client, used }),
+            }
+        }
+        drop(kept);
+        connect(&self.config).await
+    }
+
+    /// Takes a connection back that was used alone; one that is here already stays.
+    pub async fn keep(&self, client: Client) {
+        self.kept.lock().await.get_or_insert_with(|| Kept {
+            client: Arc::new(client),
+            used: Instant::now(),
+        });
+    }
+
     /// Drops a connection that failed, so that the next call makes another; one that replaced it already stays.
     pub async fn discard(&self, failed: &Arc<Client>) {
         let mut kept = self.kept.lock().await;

@@ -7,13 +7,14 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_postgres::Client;
 
-use super::{millis, Order};
+use super::{millis, Ending, Order};
 use crate::config::{self, Auth};
 use crate::db;
 use crate::migrate::catalogue::{Step, V001};
 use crate::migrate::failure::{Failure, Kind};
 use crate::migrate::login::{self, Proof};
 use crate::migrate::plan::{self, OnDelete, Plan, Wish};
+use crate::migrate::preview::Watch;
 use crate::migrate::report::{Outcome, Report, Timed};
 use crate::migrate::time_left::GRACE;
 use crate::migrate::{key_count, ledger, record};
@@ -64,6 +65,8 @@ pub(super) async fn attempt(
         proof,
         end,
         may_have_made: false,
+        owns: false,
+        watch: None,
         report: Report {
             version: V001.version,
             checksum: V001.checksum(),
@@ -86,12 +89,18 @@ struct Attempt<'a> {
     end: Instant,
     /// Whether something of who asks may be there, whatever becomes of this attempt.
     may_have_made: bool,
+    /// Whether who asks is an owner already.
+    owns: bool,
+    /// Sees what a dry run does.
+    watch: Option<Watch>,
     report: Report,
 }
 
 impl Attempt<'_> {
     async fn whole(&mut self) -> Result<(), Failure> {
-        let ended = match self.before().await {
+        let is_real = self.order.ending != Ending::GiveBack;
+        let before = if is_real { self.before().await } else { Ok(()) };
+        let ended = match before {
             Ok(()) => self.go().await,
             Err(failure) => Err(failure),
         };
@@ -99,7 +108,9 @@ impl Attempt<'_> {
             may_have_made: failure.may_have_made || self.may_have_made,
             ..failure
         })?;
-        self.after().await;
+        if is_real {
+            self.after().await;
+        }
         Ok(())
     }
 
@@ -108,17 +119,20 @@ impl Attempt<'_> {
         self.lock().await?;
         let found = ledger::found(self.client, &V001).await?;
         let owner = self.order.owner();
-        let owns = owner.is_some_and(|owner| found.owners.contains(owner));
-        self.may_have_made |= owns;
+        self.owns = owner.is_some_and(|owner| found.owners.contains(owner));
+        self.may_have_made |= self.owns;
         let (plan, reason) = plan::decide(&self.order.wish, &found, &self.report.checksum);
         self.report.reason = reason;
-        self.perform(plan, owns).await
+        if self.order.ending == Ending::GiveBack {
+            self.watch = Some(Watch::begin(self.client).await?);
+        }
+        self.perform(plan).await
     }
 
-    async fn perform(&mut self, plan: Plan, owns: bool) -> Result<(), Failure> {
+    async fn perform(&mut self, plan: Plan) -> Result<(), Failure> {
         match plan {
             Plan::Keep => self.ready_login().await?,
-            Plan::Apply | Plan::Adopt => self.apply(plan, owns).await?,
+            Plan::Apply | Plan::Adopt => self.apply(plan).await?,
             Plan::RefuseToAdopt => return Err(incompatible(&self.report.reason)),
             Plan::RefuseFor(owners) => {
                 return Err(Failure::refused(
@@ -140,7 +154,17 @@ impl Attempt<'_> {
                 self.report.keys_dropped = keys.map(|keys| keys - left.unwrap_or_default());
             }
         }
-        Ok(self.client.batch_execute("commit").await?)
+        self.end().await
+    }
+
+    async fn end(&mut self) -> Result<(), Failure> {
+        let Some(mut watch) = self.watch.take() else {
+            return Ok(self.client.batch_execute("commit").await?);
+        };
+        watch.look(self.client, "logins", Instant::now()).await?;
+        self.report.preview = Some(watch.end(self.client).await?);
+        self.report.ledger_id = None;
+        Ok(self.client.batch_execute("rollback").await?)
     }
 
     async fn begin(&self) -> Result<(), Failure> {
@@ -187,7 +211,7 @@ impl Attempt<'_> {
         }
     }
 
-    async fn apply(&mut self, plan: Plan, owns: bool) -> Result<(), Failure> {
+    async fn apply(&mut self, plan: Plan) -> Result<(), Failure> {
         let adopt = if plan == Plan::Adopt { "yes" } else { "" };
         self.tell(&[("tracking.adopt", adopt), ("tracking.adoption", "")])
             .await?;
@@ -208,7 +232,7 @@ impl Attempt<'_> {
             );
         }
         self.report.outcome = match written.status.as_deref() {
-            Some("SHARED") if self.order.owner().is_some() && !owns => Outcome::Shared,
+            Some("SHARED") if self.order.owner().is_some() && !self.owns => Outcome::Shared,
             _ => Outcome::Applied,
         };
         self.note(written);
@@ -295,6 +319,9 @@ impl Attempt<'_> {
                 step: step.name,
                 ms: millis(started),
             });
+            if let Some(watch) = &mut self.watch {
+                watch.look(self.client, step.name, started).await?;
+            }
         }
         Ok(())
     }
@@ -308,7 +335,9 @@ impl Attempt<'_> {
         let statements = login::statements(login, &standing, self.proof)?;
         for statement in &statements {
             let sent = self.client.batch_execute(statement).await;
-            sent.map_err(|error| missing_right(error.into(), &statements))?;
+            sent.map_err(|error| {
+                missing_right(error.into(), || login::remedy(&standing, &statements, statement))
+            })?;
         }
         if !statements.is_empty() && self.report.outcome == Outcome::Unchanged {
             self.report.outcome = Outcome::Applied;
@@ -364,15 +393,12 @@ fn is_in_use(failure: &Failure) -> bool {
     failure.is(&SqlState::DEPENDENT_OBJECTS_STILL_EXIST) || failure.is(&SqlState::INSUFFICIENT_PRIVILEGE)
 }
 
-fn missing_right(failure: Failure, statements: &[String]) -> Failure {
+fn missing_right(failure: Failure, remedy: impl FnOnce() -> String) -> Failure {
     if !failure.is(&SqlState::INSUFFICIENT_PRIVILEGE) {
         return failure;
     }
     Failure {
-        remedy: Some(format!(
-            "have an administrator run \"{}\", or give the migrator's login CREATEROLE; then deploy again",
-            statements.join("; ")
-        )),
+        remedy: Some(remedy()),
         ..failure
     }
 }

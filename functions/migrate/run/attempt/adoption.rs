@@ -88,6 +88,8 @@ impl Attempt<'_> {
             proof: self.proof,
             end: self.end,
             may_have_made: false,
+            owns: false,
+            watch: None,
             report: self.report.clone(),
         };
         guard.begin().await?;
