@@ -10,6 +10,8 @@ create table raw.site_tracking_events_r (
   user_agent varchar(2000),
   raw_payload jsonb not null,
   processing_status varchar(20) default 'PENDING',
+  retry_count smallint default 0,
+  record_source text default 'pages',
   site_name text default 'unnamed',
   weight numeric not null default 1
 );
