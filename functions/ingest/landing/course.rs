@@ -88,7 +88,7 @@ impl Course<'_> {
         self.effort.calls += 1;
         let calling = call::call(client, self.landing, events, self.audit);
         let Ok(answer) = tokio::time::timeout(patience, calling).await else {
-            self.database.discard(client).await;
+            self.database.abandon(client).await;
             return Err(Fault::TimedOut);
         };
         Ok(answer)
