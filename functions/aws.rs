@@ -225,7 +225,9 @@ fn code(body: &[u8]) -> String {
     let kind = serde_json::from_slice(body).map(|refusal: Refusal| refusal.kind);
     let kind = kind.unwrap_or_else(|_| {
         let text = String::from_utf8_lossy(body);
-        let named = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once('<'));
+        let named = text
+            .split_once("<Code>")
+            .and_then(|(_, rest)| rest.split_once('<'));
         named.map_or_else(String::new, |(code, _)| code.to_owned())
     });
     let code = kind.rsplit('#').next().unwrap_or_default();
@@ -243,7 +245,10 @@ mod tests {
                 r#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"canary"}"#,
                 "QueueDoesNotExist",
             ),
-            (r#"{"__type":"ResourceNotFoundException"}"#, "ResourceNotFoundException"),
+            (
+                r#"{"__type":"ResourceNotFoundException"}"#,
+                "ResourceNotFoundException",
+            ),
             (
                 "<Error><Code>NoSuchBucket</Code><Message>canary</Message></Error>",
                 "NoSuchBucket",

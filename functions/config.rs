@@ -388,10 +388,7 @@ fn invalid(name: &'static str, fault: String) -> Invalid {
 }
 
 fn default(name: &str) -> Option<&'static str> {
-    VARIABLES
-        .iter()
-        .find(|v| v.name == name)
-        .and_then(|v| v.default)
+    VARIABLES.iter().find(|v| v.name == name).and_then(|v| v.default)
 }
 
 fn meaning(name: &str) -> &'static str {

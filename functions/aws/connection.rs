@@ -106,7 +106,9 @@ impl Exchange {
 async fn connect(place: &Endpoint) -> Result<SendRequest<Full<Bytes>>, Lost> {
     let tcp = TcpStream::connect((place.host.as_str(), place.port))
         .await
-        .map_err(|_| Lost("no connection to the service: a VPC without egress needs an interface endpoint"))?;
+        .map_err(|_| {
+            Lost("no connection to the service: a VPC without egress needs an interface endpoint")
+        })?;
     let _ = tcp.set_nodelay(true);
     if !place.tls {
         return handshake(TokioIo::new(tcp)).await;

@@ -53,7 +53,9 @@ impl Secrets {
     pub async fn fetch(&self) -> Result<Arc<Login>, ConnectError> {
         const ACTION: &str = "secretsmanager.GetSecretValue";
         let body = serde_json::json!({ "SecretId": self.arn }).to_string();
-        let fetching = self.aws.call(Service::SecretsManager, ACTION, body, FETCH_TIMEOUT);
+        let fetching = self
+            .aws
+            .call(Service::SecretsManager, ACTION, body, FETCH_TIMEOUT);
         let answer = fetching
             .await
             .map_err(|error| ConnectError::Secret(error.to_string()))?;
@@ -101,7 +103,10 @@ mod tests {
     fn a_secret_is_a_password_or_what_rds_makes() {
         for (text, is) in [
             ("canary", Some((None, "canary"))),
-            (r#"{"username":"u","password":"p","engine":"postgres"}"#, Some((Some("u"), "p"))),
+            (
+                r#"{"username":"u","password":"p","engine":"postgres"}"#,
+                Some((Some("u"), "p")),
+            ),
             (r#"{"password":"p"}"#, Some((None, "p"))),
             (r#"{"username":"u"}"#, None),
             ("{broken", None),

@@ -82,7 +82,10 @@ fn row(name: &str) -> Row {
             auth: Auth::Secret,
             missing: Start("is not set; set it to its secret"),
             empty,
-            wrong: ("canary-arn", Beacon("the secret that holds the password cannot be had")),
+            wrong: (
+                "canary-arn",
+                Beacon("the secret that holds the password cannot be had"),
+            ),
         },
         "DB_AUTH" => password(
             Start("AWS_REGION is not set"),
@@ -145,7 +148,10 @@ async fn each_variable_missing_empty_or_wrong_is_named_with_its_remedy() {
                 environment.push(("DB_SECRET_ARN", "arn".to_owned()));
             }
             if row.auth != Auth::Password {
-                let first = environment.iter().position(|(name, _)| *name == "DB_AUTH").unwrap();
+                let first = environment
+                    .iter()
+                    .position(|(name, _)| *name == "DB_AUTH")
+                    .unwrap();
                 environment.remove(first);
                 let aws = [
                     "AWS_REGION",

@@ -25,6 +25,8 @@ mod ingest_connection;
 mod ingest_start;
 mod ingest_watch;
 mod aws_requests;
+mod ingest_secret;
+mod ingest_life;
 mod edge_gateways;
 mod corpus;
 mod beacon_quarantine;

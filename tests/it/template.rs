@@ -163,7 +163,9 @@ fn the_architecture_has_each_wait_of_a_beacon_within_the_one_around_it() {
 /// As `migrate` gives it to the login of ingest.
 fn statement_timeout_seconds() -> u64 {
     let login = project_file("functions/migrate/login.rs");
-    let (_, value) = login.split_once("const STATEMENT_TIMEOUT: &str = \"").expect("the constant");
+    let (_, value) = login
+        .split_once("const STATEMENT_TIMEOUT: &str = \"")
+        .expect("the constant");
     value.split('s').next().unwrap().parse().unwrap()
 }
 
