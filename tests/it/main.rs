@@ -27,6 +27,7 @@ mod ingest_watch;
 mod aws_requests;
 mod ingest_secret;
 mod ingest_life;
+mod ingest_pooler;
 mod edge_gateways;
 mod corpus;
 mod beacon_quarantine;
