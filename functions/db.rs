@@ -93,16 +93,42 @@ impl Database {
             .clone())
     }
 
-    /// Drops a connection on which an answer did not come in time, and asks the server to stop what it does there: what
-    /// nobody waits for any more must not hold locks, nor land behind an attempt that took its place.
-    pub async fn abandon(&self, overdue: &Arc<Client>) {
-        self.discard(overdue).await;
+    /// Asks the server to stop what it does on a connection whose answer did not come in time: what nobody waits for any
+    /// more must not hold locks, nor land behind an attempt that took its place. Whoever calls it drops the connection.
+    pub async fn cancel(&self, overdue: &Client) {
         if let Ok(tls) = self.connector.tls() {
             let token = overdue.cancel_token();
             let cancelling = token.cancel_query(tls);
             // Best effort: a server that cannot be reached now has the login's statement_timeout.
             let _ = tokio::time::timeout(CANCEL_TIMEOUT, cancelling).await;
         }
+    }
+
+    /// A connection that nobody else uses meanwhile, for a transaction of several calls: the one that is here where
+    /// nobody holds it, else another. Whoever ends its transaction gives it back with [`Database::keep`]; dropped, it
+    /// is closed, and the server rolls back.
+    ///
+    /// # Errors
+    /// As [`Database::client`].
+    pub async fn alone(&self) -> Result<Client, ConnectError> {
+        let mut kept = self.kept.lock().await;
+        if let Some(Kept { client, used }) = kept.take() {
+            match Arc::try_unwrap(client) {
+                Ok(client) if !client.is_closed() => return Ok(client),
+                Ok(_) => {}
+                Err(client) => *kept = Some(Kept { client, used }),
+            }
+        }
+        drop(kept);
+        self.connector.connect().await
+    }
+
+    /// Takes a connection back that was used alone; one that is here already stays.
+    pub async fn keep(&self, client: Client) {
+        self.kept.lock().await.get_or_insert_with(|| Kept {
+            client: Arc::new(client),
+            used: Instant::now(),
+        });
     }
 
     /// Drops a connection that failed, so that the next call makes another; one that replaced it already stays.

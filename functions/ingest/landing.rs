@@ -2,34 +2,36 @@
 //!
 //! In: caller, events, receipt, time. Out: what became of each event, after the commit. One round trip; more only
 //! when something went wrong: a lost connection is made again and the same call sent once more, a call that a
-//! single event makes fail is halved until that event stands alone, one that outlasts the statement time-out is
-//! sent without audit. Receipt and keys stay, so that no attempt can store anything twice.
+//! single event makes fail is halved, in one transaction, until that event stands alone. There is one commit, so a
+//! fault leaves nothing of the beacon behind. Receipt and keys stay, so that no attempt stores anything twice.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant, SystemTime};
 
 use uuid::Uuid;
 
-use super::beacon::{Beacon, Event, Keys};
+use super::beacon::{Beacon, Event};
 use super::caller::Caller;
-use super::failure::{Failure, Fault, Flaw, Refusal, RefusedEvent};
+use super::failure::{Failure, Fault, Refusal, RefusedEvent};
 use crate::db::Database;
 
 mod call;
 mod course;
 mod decision;
+mod isolation;
 mod verdict;
 
 pub use verdict::verdict;
 
-use call::{Answer, Audit};
+use call::Answer;
 use course::{Called, Course};
 
 /// One call, on the wire and back. Above the three seconds of `statement_timeout` that the login has, so that the
 /// server gives up first and says so.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// All calls and connections of one beacon: below the function's own ten seconds with a reserve for the answer.
+/// All calls and connections of one beacon, and its wait for room: below the function's own ten seconds with
+/// a reserve for the answer.
 pub const LANDING_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// A beacon that is ready to be stored.
@@ -42,6 +44,8 @@ pub struct Landing<'a> {
     pub receipt: Uuid,
     /// When the gateway received it.
     pub received: SystemTime,
+    /// When its body was read.
+    pub began: Instant,
 }
 
 /// What became of a beacon's events, all of it committed.
@@ -84,19 +88,19 @@ impl Landing<'_> {
     ///
     /// # Errors
     /// The database refuses the key, its origin or its tenant, or every event; or it is away or at fault, and then
-    /// nothing is acknowledged.
+    /// nothing is acknowledged, and nothing is stored unless it went with the last commit.
     pub async fn land(&self, database: &Database, effort: &mut Effort) -> Result<Landed, Failure> {
         let began = Instant::now();
         let course = Course {
             landing: self,
             database,
             effort,
-            until: began + LANDING_TIMEOUT,
-            audit: Audit::On,
+            until: self.began + LANDING_TIMEOUT,
         };
-        let landed = self.land_halving(course).await;
+        let landed = self.land_all(course).await;
         effort.database = began.elapsed();
         let mut landed = landed?;
+        landed.refused.extend_from_slice(&self.beacon.refused);
         landed.refused.sort_by_key(|refused| refused.index);
         landed.quarantined.sort_by_key(|quarantined| quarantined.index);
         let is_nothing_there =
@@ -107,55 +111,16 @@ impl Landing<'_> {
         Ok(landed)
     }
 
-    async fn land_halving(&self, mut course: Course<'_>) -> Result<Landed, Failure> {
-        let mut landed = Landed {
-            refused: self.beacon.refused.clone(),
-            ..Landed::default()
-        };
-        let mut keys = Keys::new(self.caller.sender(self.received));
-        let mut waiting = vec![&self.beacon.events[..]];
-        while let Some(events) = waiting.pop() {
-            if events.is_empty() {
-                continue;
-            }
-            match (course.call(events).await?, events) {
-                (Called::Answered(answer), _) => {
-                    self.count(&mut landed, events, &answer)?;
-                    course.effort.audit_error = answer.audit_error.or(course.effort.audit_error.take());
-                }
-                (Called::RefusedForAnEvent, [event]) => {
-                    let quarantined = event.quarantined(&mut keys);
-                    self.land_quarantined(&mut course, &mut landed, quarantined)
-                        .await?;
-                }
-                (Called::RefusedForAnEvent, _) => {
-                    course.effort.took("isolated");
-                    let (first, second) = events.split_at(events.len() / 2);
-                    waiting.extend([second, first]);
-                }
-            }
+    async fn land_all(&self, mut course: Course<'_>) -> Result<Landed, Failure> {
+        let mut landed = Landed::default();
+        if self.beacon.events.is_empty() {
+            return Ok(landed);
+        }
+        match course.call(&self.beacon.events).await? {
+            Called::Answered(answer) => self.count(&mut landed, &self.beacon.events, &answer)?,
+            Called::RefusedForAnEvent => return isolation::isolate(&mut course).await,
         }
         Ok(landed)
-    }
-
-    /// The database refused an event in which nothing was found: its bytes are kept.
-    async fn land_quarantined(
-        &self,
-        course: &mut Course<'_>,
-        landed: &mut Landed,
-        quarantined: Event<'static>,
-    ) -> Result<(), Failure> {
-        let index = quarantined.index;
-        let quarantined = [quarantined];
-        match course.call(&quarantined).await? {
-            Called::Answered(answer) => self.count(landed, &quarantined, &answer)?,
-            Called::RefusedForAnEvent => landed.refused.push(RefusedEvent {
-                index,
-                flaw: Flaw::NotStorable,
-                offset: None,
-            }),
-        }
-        Ok(())
     }
 
     /// An event that is there under this very receipt was stored by an attempt whose answer was lost, unless

@@ -18,6 +18,7 @@ mod loose_json;
 pub mod api_event;
 pub mod route;
 pub mod caller;
+pub mod room;
 pub mod beacon;
 pub mod landing;
 pub mod explain;
@@ -31,11 +32,12 @@ pub use account::could_not_start;
 
 use account::Account;
 use api_event::ApiEvent;
-use beacon::{Decoded, Ping};
+use beacon::{Decoded, Ping, UNPACKED_MAX_BYTES};
 use explain::Explanation;
 use failure::{Failure, Undecodable};
 use landing::Landed;
 use reply::Reply;
+use room::Room;
 use route::Route;
 
 /// What became of a request that did not fail.
@@ -68,10 +70,11 @@ pub enum Outcome {
     },
 }
 
-/// The function between its requests: one connection and nothing that a request leaves behind.
+/// The function between its requests: one connection, room for bodies, and nothing that a request leaves behind.
 pub struct Ingest {
     database: Database,
     edge: config::Edge,
+    room: Room,
     log: Log,
     is_warm: AtomicBool,
 }
@@ -82,6 +85,7 @@ impl Ingest {
         Self {
             database: Database::new(database),
             edge,
+            room: Room::new(),
             log,
             is_warm: AtomicBool::new(false),
         }
@@ -117,6 +121,7 @@ impl Ingest {
             Route::Ready => Ok(health::ready(&self.database).await.map(|()| Outcome::Ready)?),
             Route::Look => Ok(Outcome::Look),
             Route::Beacon if explain::is_asked_for(event, &self.edge) => {
+                let _room = self.room.take(UNPACKED_MAX_BYTES).await?;
                 let explanation = explain::explain(event, &self.edge, &self.database).await;
                 Ok(Outcome::Explained(Box::new(explanation)))
             }
@@ -130,8 +135,12 @@ impl Ingest {
         receipt: Uuid,
         account: &mut Account<'_>,
     ) -> Result<Outcome, Failure> {
+        let began = Instant::now();
         let body = event.body();
-        let unpacked = beacon::unpack(&body, event.header("content-encoding"));
+        let coding = event.header("content-encoding");
+        let mut room = self.room.take(beacon::most_bytes(&body, coding)).await?;
+        let unpacked = beacon::unpack(&body, coding);
+        room.shrink_to(unpacked.bytes.len());
         account.read(body.bytes.len(), unpacked.coding);
         let decoded = beacon::decode(&body.bytes, &unpacked, &event.query, Ping::of(event));
         let claims = decoded.as_ref().map(Decoded::claims).unwrap_or_default();
@@ -148,6 +157,7 @@ impl Ingest {
             beacon: &beacon,
             receipt,
             received,
+            began,
         };
         let landed = landing.land(&self.database, &mut account.effort).await?;
         Ok(match beacon.undecodable {

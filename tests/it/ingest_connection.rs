@@ -306,6 +306,10 @@ async fn a_locked_table_is_503_before_the_function_is_out_of_time() {
         log.contains("\"sqlstate\":\"57014\"") && log.contains("look for locks"),
         "{log}"
     );
+    assert!(
+        !log.contains("\"calls\":2"),
+        "a lock is waited for once, and costs no event its audit: {log}"
+    );
 }
 
 #[tokio::test]

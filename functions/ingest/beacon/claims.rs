@@ -6,13 +6,13 @@
 
 use std::borrow::Cow;
 
-use memchr::memmem;
 use serde_json::value::RawValue;
 
 use super::super::caller::KEY_NAMES;
 use super::super::loose_json::{self, Object};
 use super::document::Piece;
-use crate::site_key::{SiteKey, PREFIX};
+use super::without_key::may_hold_key;
+use crate::site_key::SiteKey;
 
 /// Members in which events, or an event's properties, stand.
 const AROUND: &[&str] = &["batch", "events", "data", "properties", "payload"];
@@ -24,7 +24,7 @@ const LEVELS: usize = 4;
 pub fn claims<'p>(pieces: &'p [Piece<'_>]) -> Vec<Cow<'p, str>> {
     let mut claims = Vec::new();
     for text in pieces.iter().flat_map(Piece::texts) {
-        if memmem::find(text.get().as_bytes(), PREFIX.as_bytes()).is_some() {
+        if may_hold_key(text.get()) {
             collect(text, LEVELS, &mut claims);
         }
     }
@@ -75,6 +75,7 @@ mod tests {
             (r#"{"data":[{"aid":"stk_1"}]}"#, "stk_1"),
             (r#"{"text":"stk_1","context":{"token":"stk_2"}}"#, ""),
             (r#"{"token":["stk_1"]}"#, ""),
+            (r#"{"\u0074oken":"\u0073tk_1"}"#, "stk_1"),
             (r#"{"token":"phc_1"}"#, ""),
         ] {
             let pieces = [Piece::Document(json::document(body.as_bytes()).unwrap())];

@@ -1,30 +1,49 @@
 //! A JSON text without the site key; pure.
 //!
-//! In: a valid JSON text. Out: the same text less each member whose value is the key; where the key is part of a
-//! longer string, an element of an array or a name, its random part is gone. Everything else stays to the byte.
+//! In: a valid JSON text. Out: the same text less each member that gives the key under a name of site keys; wherever
+//! else the key stands, in a member of another name, a longer string, an array or a name, its random part is gone
+//! and the rest is kept. A key that is spelled with escapes is the key. Everything else stays to the byte.
 
 use std::borrow::Cow;
 
 use memchr::memmem;
 use serde_json::value::RawValue;
 
+use super::super::caller::KEY_NAMES;
 use super::super::loose_json;
 use crate::site_key::{SiteKey, PREFIX};
 
 /// What stands in the place of the key where something has to.
 const SHORTENED: &str = "stk_...";
 
+/// How an escape begins that can stand for a character of a site key, all of which are ASCII.
+const ESCAPE: &str = "\\u00";
+
+/// Bytes of `\uXXXX`.
+const ESCAPE_LENGTH: usize = 6;
+
+/// Whether a site key can stand in a JSON text, spelled with escapes or not.
+pub fn may_hold_key(text: &str) -> bool {
+    let text = text.as_bytes();
+    memmem::find(text, PREFIX.as_bytes()).is_some()
+        || memmem::find_iter(text, ESCAPE).any(|at| spelled(&text[at..]).is_some())
+}
+
 /// `text` without `site_key`.
 pub fn without_key<'t>(text: &'t str, site_key: &SiteKey) -> Cow<'t, str> {
-    if memmem::find(text.as_bytes(), PREFIX.as_bytes()).is_none() || !text.contains(site_key.expose()) {
+    if !may_hold_key(text) {
+        return Cow::Borrowed(text);
+    }
+    let plain = plain(text);
+    if !plain.contains(site_key.expose()) {
         return Cow::Borrowed(text);
     }
     let mut writing = Writing {
-        out: String::with_capacity(text.len()),
+        out: String::with_capacity(plain.len()),
         member: None,
         is_comma_skipped: false,
     };
-    let mut rest = text;
+    let mut rest = &*plain;
     while let Some(begin) = rest.find('"') {
         writing.between(&rest[..begin]);
         let end = begin + 1 + string_length(&rest.as_bytes()[begin + 1..]);
@@ -33,6 +52,40 @@ pub fn without_key<'t>(text: &'t str, site_key: &SiteKey) -> Cow<'t, str> {
     }
     writing.between(rest);
     Cow::Owned(writing.out)
+}
+
+/// `text` with the characters of site keys spelled plainly: the same JSON.
+fn plain(text: &str) -> Cow<'_, str> {
+    if memmem::find(text.as_bytes(), ESCAPE.as_bytes()).is_none() {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        plain.push_str(&rest[..at]);
+        rest = &rest[at..];
+        // What is escaped by a backslash begins no escape itself, another backslash least of all.
+        let length = match spelled(rest.as_bytes()) {
+            Some(character) => {
+                plain.push(character);
+                ESCAPE_LENGTH
+            }
+            None => {
+                plain.push_str(&rest[..2]);
+                2
+            }
+        };
+        rest = &rest[length..];
+    }
+    plain.push_str(rest);
+    Cow::Owned(plain)
+}
+
+/// The character of a site key for which the escape at the beginning of `text` stands.
+fn spelled(text: &[u8]) -> Option<char> {
+    let digits = text.get(..ESCAPE_LENGTH)?.strip_prefix(ESCAPE.as_bytes())?;
+    let byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    (byte.is_ascii_alphanumeric() || byte == b'_').then_some(char::from(byte))
 }
 
 struct Writing {
@@ -57,7 +110,9 @@ impl Writing {
     fn string(&mut self, string: &str, site_key: &SiteKey) {
         let holds_key = string.contains(site_key.expose());
         match self.member.take() {
-            Some(begin) if holds_key && is_key(string, site_key) => self.drop_member(begin),
+            Some(begin) if holds_key && self.is_named_key(begin) && is_key(string, site_key) => {
+                self.drop_member(begin);
+            }
             Some(_) => self.write(string, holds_key, site_key),
             None => {
                 self.member = Some(self.out.len());
@@ -71,6 +126,15 @@ impl Writing {
             true => self.out.push_str(&string.replace(site_key.expose(), SHORTENED)),
             false => self.out.push_str(string),
         }
+    }
+
+    /// The member that begins there has a name under which trackers send the key.
+    fn is_named_key(&self, begin: usize) -> bool {
+        let member = &self.out[begin..];
+        let name = member
+            .get(1..string_length(&member.as_bytes()[1..]))
+            .unwrap_or_default();
+        KEY_NAMES.contains(&name)
     }
 
     fn drop_member(&mut self, begin: usize) {
@@ -127,11 +191,26 @@ mod tests {
                 r#"{"u":"https://x/?k=stk_...\n\"","a":"\\"}"#,
             ),
             (r#"{"K":1}"#, r#"{"stk_...":1}"#),
-            (r#"{"K":"K","a":1}"#, r#"{"a":1}"#),
-            (r#"{"a":"b","c":["d"],"e":"K"}"#, r#"{"a":"b","c":["d"]}"#),
+            (r#"{"K":"K","a":1}"#, r#"{"stk_...":"stk_...","a":1}"#),
+            (r#"{"a":"b","c":["d"],"key":"K"}"#, r#"{"a":"b","c":["d"]}"#),
+            (r#"{"x":"K"}"#, r#"{"x":"stk_..."}"#),
+            (r#"{"x": " K\n","token":"K"}"#, r#"{"x": " stk_...\n"}"#),
+            (r#"{"token":"K and more"}"#, r#"{"token":"stk_... and more"}"#),
+            (r#"{"token":{"x":"K"}}"#, r#"{"token":{"x":"stk_..."}}"#),
+            (
+                r#"{"token":"\u0073tkL","a":"\u00e9\u003c"}"#,
+                r#"{"a":"\u00e9\u003c"}"#,
+            ),
+            (r#"{"\u0074oken":"s\u0074kL"}"#, "{}"),
+            (
+                r#"["\u0073tkL","\\u0073tkL","\\\u0073tkL"]"#,
+                r#"["stk_...","\\u0073tkL","\\stk_..."]"#,
+            ),
+            (r#"{"a":"\u0073\u0074k_other"}"#, r#"{"a":"\u0073\u0074k_other"}"#),
             (r#"{"a":"stk_other"}"#, r#"{"a":"stk_other"}"#),
         ] {
-            let text = text.replace('K', KEY);
+            let whole = |text: &str| text.replace('K', KEY).replace('L', &KEY[3..]);
+            let (text, expected) = (whole(text), whole(expected));
             let left = without_key(&text, &key);
             assert_eq!(left, expected, "{text}");
             serde_json::from_str::<serde_json::Value>(&left).unwrap();

@@ -21,13 +21,6 @@ const QUARANTINED: &str = "ERROR";
 /// The first byte of `jsonb` on the wire.
 const JSONB_VERSION: u8 = 1;
 
-/// Whether the database's own audit function hears of the events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Audit {
-    On,
-    Off,
-}
-
 /// What the database said.
 #[derive(Debug, Default)]
 pub struct Answer {
@@ -49,7 +42,16 @@ pub struct EventRow {
     pub first_receipt: Option<String>,
 }
 
-/// Sends `events` and waits for the commit.
+/// Whether the database's own audit function hears of the events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audit {
+    /// It does, and may cost the statement time-out.
+    On,
+    /// It has failed already.
+    Off,
+}
+
+/// Sends `events` and waits for the answer: that of a committed statement where there is no transaction around it.
 ///
 /// # Errors
 /// Those of PostgreSQL and of the connection.

@@ -1,11 +1,11 @@
 //! The way from events to an answer: a connection, the call, and what a failed call asks for.
 //!
-//! In: some events of a landing. Out: the database's answer to them, or that one of them is at fault. Each wait is
+//! In: the events of a landing. Out: the database's answer to them, or that one of them is at fault. Each wait is
 //! cut off at the landing's end; whatever is left unanswered takes its connection with it, so that the next call
 //! does not queue behind it.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio_postgres::{Client, Error};
 
@@ -26,8 +26,6 @@ pub struct Course<'a> {
     pub effort: &'a mut Effort,
     /// No wait goes beyond it.
     pub until: Instant,
-    /// Once off, off for all that follows.
-    pub audit: Audit,
 }
 
 /// What became of a call.
@@ -47,11 +45,15 @@ impl Course<'_> {
         let mut may_repeat = true;
         loop {
             let client = self.client().await?;
-            let error = match self.once(&client, events).await? {
-                Ok(answer) => return answer.verdict().map(|()| Called::Answered(answer)),
-                Err(error) => error,
+            let error = match self.once(&client, events).await {
+                Ok(Ok(answer)) => return answer.verdict().map(|()| Called::Answered(answer)),
+                Ok(Err(error)) => error,
+                Err(fault) => {
+                    self.database.discard(&client).await;
+                    return Err(fault.into());
+                }
             };
-            match decision::next(&error, self.audit, may_repeat) {
+            match decision::next(&error, may_repeat) {
                 Next::Reconnect => {
                     self.effort.took("reconnected");
                     self.database.discard(&client).await;
@@ -60,10 +62,6 @@ impl Course<'_> {
                 Next::Repeat => {
                     self.effort.took("repeated");
                     may_repeat = false;
-                }
-                Next::WithoutAudit => {
-                    self.effort.took("without_audit");
-                    self.audit = Audit::Off;
                 }
                 Next::Isolate => return Ok(Called::RefusedForAnEvent),
                 Next::GiveUp(failure) => return Err(failure),
@@ -79,18 +77,32 @@ impl Course<'_> {
         client.map_err(Fault::Connect)
     }
 
-    async fn once(
+    /// One call, answered or not; who gets a fault drops the connection.
+    pub async fn once(
         &mut self,
-        client: &Arc<Client>,
+        client: &Client,
         events: &[Event<'_>],
     ) -> Result<Result<Answer, Error>, Fault> {
-        let patience = CALL_TIMEOUT.min(self.until.saturating_duration_since(Instant::now()));
         self.effort.calls += 1;
-        let calling = call::call(client, self.landing, events, self.audit);
-        let Ok(answer) = tokio::time::timeout(patience, calling).await else {
-            self.database.abandon(client).await;
+        // One that hung once would cost each further call as much.
+        let audit = match self.effort.audit_error {
+            None => Audit::On,
+            Some(_) => Audit::Off,
+        };
+        let calling = call::call(client, self.landing, events, audit);
+        let answered = tokio::time::timeout(self.patience(), calling).await;
+        let Ok(answer) = answered else {
+            self.database.cancel(client).await;
             return Err(Fault::TimedOut);
         };
+        if let Ok(answer) = &answer {
+            self.effort.audit_error = self.effort.audit_error.take().or(answer.audit_error.clone());
+        }
         Ok(answer)
+    }
+
+    /// How long one message to the server may take.
+    pub fn patience(&self) -> Duration {
+        CALL_TIMEOUT.min(self.until.saturating_duration_since(Instant::now()))
     }
 }

@@ -1,13 +1,12 @@
 //! What to do after a call that failed; pure, and decided on SQLSTATEs alone.
 //!
-//! In: the error, whether the call was audited, whether it may be sent once more. Out: the next step. It is the
+//! In: the error, and whether the call may be sent once more. Out: the next step. It is the
 //! one place that knows which errors are an event's, which the connection's and which the operator's.
 
 use tokio_postgres::error::SqlState;
 use tokio_postgres::Error;
 
 use super::super::failure::{Failure, Fault, Refusal};
-use super::call::Audit;
 
 /// What comes after an error.
 #[derive(Debug)]
@@ -16,8 +15,6 @@ pub enum Next {
     Reconnect,
     /// Send the same again.
     Repeat,
-    /// Send the same again without audit.
-    WithoutAudit,
     /// Find the event that is at fault.
     Isolate,
     /// There is nothing left to try.
@@ -29,7 +26,7 @@ pub enum Next {
 const TELLING_CLASSES: &[&str] = &["08", "25", "28", "3D", "3F", "42", "53", "55", "57", "58"];
 
 /// What comes after `error`.
-pub fn next(error: &Error, audit: Audit, may_repeat: bool) -> Next {
+pub fn next(error: &Error, may_repeat: bool) -> Next {
     let Some(database_error) = error.as_db_error() else {
         return if may_repeat {
             Next::Reconnect
@@ -37,10 +34,10 @@ pub fn next(error: &Error, audit: Audit, may_repeat: bool) -> Next {
             Next::GiveUp(Fault::ConnectionLost(error.to_string()).into())
         };
     };
-    after(database_error.code(), database_error.message(), audit, may_repeat)
+    after(database_error.code(), database_error.message(), may_repeat)
 }
 
-fn after(sqlstate: &SqlState, message: &str, audit: Audit, may_repeat: bool) -> Next {
+fn after(sqlstate: &SqlState, message: &str, may_repeat: bool) -> Next {
     let class = sqlstate.code().get(..2).unwrap_or_default();
     match sqlstate.code() {
         // The server ends the session, or is no longer the one that may write.
@@ -48,7 +45,6 @@ fn after(sqlstate: &SqlState, message: &str, audit: Audit, may_repeat: bool) -> 
         _ if class == "08" && may_repeat => Next::Reconnect,
         // Serialization failure, deadlock: the other one went through.
         "40001" | "40P01" if may_repeat => Next::Repeat,
-        "57014" if audit == Audit::On => Next::WithoutAudit,
         "23503" => Next::GiveUp(Refusal::UnknownTenant.into()),
         // Data exceptions, constraints, limits of the server, what a trigger raises.
         "P0001" => Next::Isolate,
@@ -69,36 +65,32 @@ mod tests {
 
     #[test]
     fn each_class_of_error_has_its_next_step() {
-        for (code, audit, may_repeat, expected) in [
-            ("57P01", Audit::On, true, "Reconnect"),
-            ("57P01", Audit::On, false, "GiveUp"),
-            ("57P03", Audit::On, true, "Reconnect"),
-            ("08006", Audit::On, true, "Reconnect"),
-            ("25006", Audit::On, true, "Reconnect"),
-            ("40P01", Audit::On, true, "Repeat"),
-            ("40001", Audit::On, false, "GiveUp"),
-            ("57014", Audit::On, true, "WithoutAudit"),
-            ("57014", Audit::On, false, "WithoutAudit"),
-            ("57014", Audit::Off, true, "GiveUp"),
-            ("23503", Audit::On, true, "GiveUp(Refused(UnknownTenant"),
-            ("22P05", Audit::On, true, "Isolate"),
-            ("22P02", Audit::On, false, "Isolate"),
-            ("22003", Audit::Off, true, "Isolate"),
-            ("54001", Audit::On, true, "Isolate"),
-            ("23514", Audit::On, true, "Isolate"),
-            ("P0001", Audit::On, true, "Isolate"),
-            ("42883", Audit::On, true, "GiveUp(Fault(Database"),
-            ("42501", Audit::On, true, "GiveUp(Fault(Database"),
-            ("53100", Audit::On, true, "GiveUp(Fault(Database"),
-            ("XX000", Audit::On, true, "GiveUp(Fault(Database"),
-            ("ZZ001", Audit::On, true, "GiveUp(Fault(Database"),
-            ("", Audit::On, true, "GiveUp(Fault(Database"),
+        for (code, may_repeat, expected) in [
+            ("57P01", true, "Reconnect"),
+            ("57P01", false, "GiveUp"),
+            ("57P03", true, "Reconnect"),
+            ("08006", true, "Reconnect"),
+            ("25006", true, "Reconnect"),
+            ("40P01", true, "Repeat"),
+            ("40001", false, "GiveUp"),
+            // An audit that hangs is cut off in the database: what is left of this code is locks and load.
+            ("57014", true, "GiveUp(Fault(Database"),
+            ("23503", true, "GiveUp(Refused(UnknownTenant"),
+            ("22P05", true, "Isolate"),
+            ("22P02", false, "Isolate"),
+            ("22003", true, "Isolate"),
+            ("54001", true, "Isolate"),
+            ("23514", true, "Isolate"),
+            ("P0001", true, "Isolate"),
+            ("42883", true, "GiveUp(Fault(Database"),
+            ("42501", true, "GiveUp(Fault(Database"),
+            ("53100", true, "GiveUp(Fault(Database"),
+            ("XX000", true, "GiveUp(Fault(Database"),
+            ("ZZ001", true, "GiveUp(Fault(Database"),
+            ("", true, "GiveUp(Fault(Database"),
         ] {
-            let next = format!("{:?}", after(&SqlState::from_code(code), "", audit, may_repeat));
-            assert!(
-                next.starts_with(expected),
-                "{code} {audit:?} {may_repeat}: {next}"
-            );
+            let next = format!("{:?}", after(&SqlState::from_code(code), "", may_repeat));
+            assert!(next.starts_with(expected), "{code} {may_repeat}: {next}");
         }
     }
 }

@@ -1,0 +1,156 @@
+//! The second pass, where the database refused a beacon for an event in which nothing was found.
+//!
+//! In: the events of a landing. Out: what became of each. The pass is one transaction: parts behind savepoints are
+//! halved until the odd event stands alone and is quarantined, and what all parts have made is committed at the end
+//! or not at all. A part that is still odd when time runs short is quarantined as it is: its bytes are kept.
+
+use std::time::{Duration, Instant};
+
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Error};
+
+use super::course::Course;
+use super::decision::{self, Next};
+use super::Landed;
+use crate::ingest::beacon::{Event, Keys};
+use crate::ingest::failure::{Failure, Fault, Flaw, RefusedEvent};
+
+/// Valid for this transaction alone, so that a pooler has nothing to remember. A process that is killed half-way
+/// holds its locks no longer than a landing may take.
+const BEGIN: &str = "begin; set local idle_in_transaction_session_timeout = '8s'; savepoint part";
+const TAKEN: &str = "release savepoint part; savepoint part";
+const REFUSED: &str = "rollback to savepoint part";
+const COMMIT: &str = "commit";
+
+/// What is kept of a landing's time for quarantining what is left, and for the commit: two calls of the largest
+/// beacon.
+const RESERVE: Duration = Duration::from_secs(3);
+
+/// What ends a pass early; nothing of it is stored unless it was the commit whose answer was lost.
+enum Stop {
+    /// By the server or the connection.
+    Interrupted(Error),
+    /// By the verdict on the key, or the end of all patience.
+    Failed(Failure),
+}
+
+/// Lands the events one by one where it must; a pass that a lost connection or a deadlock ends is made once more.
+///
+/// # Errors
+/// The key is refused, or the database is away or at fault.
+pub async fn isolate(course: &mut Course<'_>) -> Result<Landed, Failure> {
+    course.effort.took("isolated");
+    let mut may_repeat = true;
+    loop {
+        let connecting = tokio::time::timeout_at(course.until.into(), course.database.alone());
+        let client = connecting.await.map_err(|_| Fault::TimedOut)?;
+        let client = client.map_err(Fault::Connect)?;
+        let error = match pass(course, &client).await {
+            Ok(landed) => {
+                course.database.keep(client).await;
+                return Ok(landed);
+            }
+            Err(Stop::Failed(failure)) => return Err(failure),
+            Err(Stop::Interrupted(error)) => error,
+        };
+        match decision::next(&error, may_repeat) {
+            Next::Reconnect => course.effort.took("reconnected"),
+            Next::Repeat => course.effort.took("repeated"),
+            Next::Isolate => return Err(refused_whole(&error).into()),
+            Next::GiveUp(failure) => return Err(failure),
+        }
+        may_repeat = false;
+    }
+}
+
+async fn pass(course: &mut Course<'_>, client: &Client) -> Result<Landed, Stop> {
+    let landing = course.landing;
+    let mut pass = Pass {
+        keys: Keys::new(landing.caller.sender(landing.received)),
+        landed: Landed::default(),
+        course,
+        client,
+    };
+    pass.tell(BEGIN).await?;
+    let mut waiting = pass.parts(&landing.beacon.events).await?;
+    while let Some(part) = waiting.pop() {
+        if !pass.is_taken(part).await? {
+            waiting.extend(pass.parts(part).await?);
+        }
+    }
+    pass.tell(COMMIT).await?;
+    Ok(pass.landed)
+}
+
+struct Pass<'p, 'a> {
+    course: &'p mut Course<'a>,
+    client: &'p Client,
+    keys: Keys<'a>,
+    landed: Landed,
+}
+
+impl Pass<'_, '_> {
+    /// What is left to try of a part that was refused: its halves, the first one last.
+    async fn parts<'e>(&mut self, part: &'e [Event<'e>]) -> Result<Vec<&'e [Event<'e>]>, Stop> {
+        let is_time_short = Instant::now() + RESERVE > self.course.until;
+        if part.len() > 1 && !is_time_short {
+            let (first, second) = part.split_at(part.len() / 2);
+            return Ok(vec![second, first]);
+        }
+        let quarantined: Vec<_> = part
+            .iter()
+            .map(|event| event.quarantined(&mut self.keys))
+            .collect();
+        if !self.is_taken(&quarantined).await? {
+            self.landed.refused.extend(part.iter().map(|event| RefusedEvent {
+                index: event.index,
+                flaw: Flaw::NotStorable,
+                offset: None,
+            }));
+        }
+        Ok(Vec::new())
+    }
+
+    /// Whether the database takes all of `part`; if not, it is as if it had never been sent.
+    async fn is_taken(&mut self, part: &[Event<'_>]) -> Result<bool, Stop> {
+        match self.course.once(self.client, part).await? {
+            Ok(answer) => {
+                answer.verdict()?;
+                let landing = self.course.landing;
+                landing.count(&mut self.landed, part, &answer)?;
+                self.tell(TAKEN).await?;
+                Ok(true)
+            }
+            Err(error) if matches!(decision::next(&error, true), Next::Isolate) => {
+                self.tell(REFUSED).await?;
+                Ok(false)
+            }
+            Err(error) => Err(Stop::Interrupted(error)),
+        }
+    }
+
+    async fn tell(&self, sql: &str) -> Result<(), Stop> {
+        let told = tokio::time::timeout(self.course.patience(), self.client.batch_execute(sql)).await;
+        told.map_err(|_| Fault::TimedOut)?.map_err(Stop::Interrupted)
+    }
+}
+
+/// Each event was taken, their commit was not: something is checked at the commit that is no event's.
+fn refused_whole(error: &Error) -> Fault {
+    Fault::Database {
+        sqlstate: error.code().cloned().unwrap_or(SqlState::TRANSACTION_ROLLBACK),
+        message: None,
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Failed(fault.into())
+    }
+}
