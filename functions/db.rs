@@ -34,7 +34,7 @@ const CHECK_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How long a server may take to hear that a statement is to be stopped: a new connection, with TLS, and one message. The
 /// sender waits for it.
-const CANCEL_TIMEOUT: Duration = Duration::from_millis(500);
+pub const CANCEL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// One database, one connection to it, made when it is first needed and again when it has died.
 pub struct Database {

@@ -148,7 +148,10 @@ fn the_architecture_has_each_wait_of_a_beacon_within_the_one_around_it() {
         ("TCP, TLS, authentication", CONNECT_TIMEOUT.as_secs()),
         ("`statement_timeout` of the login", statement_timeout_seconds()),
         ("one call", CALL_TIMEOUT.as_secs()),
-        ("all calls of a beacon", LANDING_TIMEOUT.as_secs()),
+        (
+            "all calls of a beacon, its wait for room (4 s)",
+            LANDING_TIMEOUT.as_secs(),
+        ),
         ("the function", function.unwrap()),
         ("the gateway", GATEWAY_SECONDS),
     ];
