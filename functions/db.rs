@@ -99,7 +99,8 @@ impl Database {
         if let Ok(tls) = self.connector.tls() {
             let token = overdue.cancel_token();
             let cancelling = token.cancel_query(tls);
-            // Best effort: a server that cannot be reached now has the login's statement_timeout.
+            // Best effort: a server that cannot be reached now, or whose pooler drops the request, has the login's
+            // statement_timeout.
             let _ = tokio::time::timeout(CANCEL_TIMEOUT, cancelling).await;
         }
     }

@@ -95,7 +95,7 @@ impl Course<'_> {
             Ok(answer) => answer,
             Err(_) => {
                 self.database.cancel(client).await;
-                // A pooler passes a cancellation on only while its client is there.
+                // It may have ended meanwhile; what it says then is true.
                 let late = tokio::time::timeout(CANCEL_TIMEOUT, calling).await;
                 Ok(late.ok().and_then(Result::ok).ok_or(Fault::TimedOut)?)
             }
