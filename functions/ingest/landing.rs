@@ -28,10 +28,11 @@ use course::{Called, Course};
 
 /// One call, on the wire and back. Above the three seconds of `statement_timeout` that the login has, so that the
 /// server gives up first and says so.
-const CALL_TIMEOUT: Duration = Duration::from_secs(4);
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// All calls and connections of one beacon, and its wait for room: below the function's own ten seconds with a reserve for the answer.
-const LANDING_TIMEOUT: Duration = Duration::from_secs(8);
+/// All calls and connections of one beacon, and its wait for room: below the function's own ten seconds with
+/// a reserve for the answer.
+pub const LANDING_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// A beacon that is ready to be stored.
 pub struct Landing<'a> {
