@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 
+mod aws;
 mod edge;
 
+pub use aws::{Aws, AwsCredentials, Endpoint};
 pub use edge::{Edge, Explain, IpMode};
 
 /// Which of the two binaries a variable belongs to.
@@ -140,6 +142,12 @@ pub const VARIABLES: &[Variable] = &[
         Some(""),
         "session token; set by Lambda, part of the signature where DB_AUTH is iam",
     ),
+    row(
+        "AWS_ENDPOINT_URL",
+        BOTH,
+        Some(""),
+        "where the services of AWS are, if not at their own hosts: https://host:port, or http:// on loopback",
+    ),
 ];
 
 /// A variable that cannot be understood: its name, the fault, the remedy. Never its value where that is a secret.
@@ -200,19 +208,6 @@ pub enum Auth {
     Password(Secret),
     /// By a token signed with the function's own AWS credentials.
     Iam(AwsCredentials),
-}
-
-/// The function's own AWS identity, as Lambda hands it over.
-#[derive(Clone, Debug)]
-pub struct AwsCredentials {
-    /// Region of the database.
-    pub region: String,
-    /// Access key id.
-    pub access_key_id: Secret,
-    /// Secret access key.
-    pub secret_access_key: Secret,
-    /// Session token; empty where the credentials have none.
-    pub session_token: Secret,
 }
 
 /// Who may vouch for the server.
@@ -310,12 +305,7 @@ impl Environment {
     fn auth(&self, password: &'static str) -> Result<Auth, Invalid> {
         match self.text_or_default("DB_AUTH")?.as_str() {
             "password" => Ok(Auth::Password(Secret(self.required(password)?))),
-            "iam" => Ok(Auth::Iam(AwsCredentials {
-                region: self.required("AWS_REGION")?,
-                access_key_id: Secret(self.required("AWS_ACCESS_KEY_ID")?),
-                secret_access_key: Secret(self.required("AWS_SECRET_ACCESS_KEY")?),
-                session_token: Secret(self.text_or_default("AWS_SESSION_TOKEN")?),
-            })),
+            "iam" => Ok(Auth::Iam(self.aws_credentials()?)),
             other => Err(invalid(
                 "DB_AUTH",
                 format!("must be iam or password, got {other:?}"),
@@ -341,22 +331,18 @@ impl Environment {
     }
 
     fn text_or_default(&self, name: &'static str) -> Result<String, Invalid> {
-        let default = VARIABLES
-            .iter()
-            .find(|v| v.name == name)
-            .and_then(|v| v.default)
-            .unwrap_or_default();
-        Ok(self.text(name)?.unwrap_or_else(|| default.to_owned()))
+        let default = || default(name).unwrap_or_default().to_owned();
+        Ok(self.text(name)?.unwrap_or_else(default))
     }
 
-    /// An empty variable is one that was meant to be set and was not: `AWS_SESSION_TOKEN` alone may be empty.
+    /// An empty variable is one that was meant to be set and was not, unless empty is its default.
     fn text(&self, name: &'static str) -> Result<Option<String>, Invalid> {
         let Some(value) = self.0.get(name) else {
             return Ok(None);
         };
         match value.to_str() {
             None => Err(invalid(name, "is not UTF-8; set it again".to_owned())),
-            Some("") if name != "AWS_SESSION_TOKEN" => Err(invalid(
+            Some("") if default(name) != Some("") => Err(invalid(
                 name,
                 format!("is empty; unset it or set it to {}", meaning(name)),
             )),
@@ -367,6 +353,13 @@ impl Environment {
 
 fn invalid(name: &'static str, fault: String) -> Invalid {
     Invalid { name, fault }
+}
+
+fn default(name: &str) -> Option<&'static str> {
+    VARIABLES
+        .iter()
+        .find(|v| v.name == name)
+        .and_then(|v| v.default)
 }
 
 fn meaning(name: &str) -> &'static str {

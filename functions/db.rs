@@ -5,7 +5,6 @@
 //! between, and it knows no table and no function of ours.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,11 +15,9 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::Client;
 
 use crate::config::{self, Auth};
+use crate::tls;
 
 mod iam;
-mod roots;
-
-pub use roots::skip_system_roots;
 
 /// TCP, TLS and authentication together. Seven round trips: a second across a continent, so two leave room for a
 /// lost packet and still let a function answer 503 within five seconds.
@@ -148,7 +145,8 @@ impl Kept {
 /// What stood in the way, in words for the operator.
 pub async fn connect(config: &config::Database) -> Result<Client, ConnectError> {
     let settings = settings(config)?;
-    let tls = MakeTlsConnector::new(roots::connector(&config.ca)?);
+    let tls = tls::connector(&config.ca).map_err(ConnectError::Authority)?;
+    let tls = MakeTlsConnector::new(tls);
     let connecting = tokio::time::timeout(CONNECT_TIMEOUT, settings.connect(tls)).await;
     let (client, connection) = connecting
         .map_err(|_| ConnectError::TimedOut)?
@@ -179,7 +177,7 @@ fn settings(config: &config::Database) -> Result<tokio_postgres::Config, Connect
 
 /// Loopback and Unix sockets: the only places where clear text is taken.
 fn is_local(host: &str) -> bool {
-    host.starts_with('/') || host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    host.starts_with('/') || tls::is_loopback(host)
 }
 
 /// Why there is no connection. The texts are for the operator's log and end with the remedy.

@@ -21,7 +21,7 @@ fn configured(environment: &Environment) -> Result<Ingest, Invalid> {
     let database = environment.database(Function::Ingest)?;
     let edge = environment.edge()?;
     if database.ca != Ca::System {
-        site_tracking::db::skip_system_roots();
+        site_tracking::tls::skip_system_roots();
     }
     Ok(Ingest::new(database, edge, log))
 }

@@ -111,6 +111,7 @@ fn row(name: &str) -> Row {
         "AWS_ACCESS_KEY_ID" => iam(Start("is not set; set it to"), empty, ("canary-wrong", refused)),
         "AWS_SECRET_ACCESS_KEY" => iam(Start("is not set; set it to"), empty, ("canary-wrong", refused)),
         "AWS_SESSION_TOKEN" => iam(refused, refused, ("canary-wrong", refused)),
+        "AWS_ENDPOINT_URL" => password(Well, Well, ("http://db.example", Well)),
         other => panic!("{other} has no row: say what it leads to when it is missing, empty and wrong"),
     }
 }

@@ -25,6 +25,7 @@ mod v001_refusals;
 mod ingest_connection;
 mod ingest_start;
 mod ingest_watch;
+mod aws_requests;
 mod edge_gateways;
 mod corpus;
 mod beacon_quarantine;
