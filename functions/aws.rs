@@ -41,8 +41,10 @@ pub struct Aws {
 pub enum AwsError {
     /// No answer in the time that the caller had.
     TimedOut,
-    /// The way to it, named.
+    /// The way to it, named; nothing was sent.
     Network(&'static str),
+    /// The way back, named; what was asked may have been done.
+    Unanswered(&'static str),
     /// It answered, and said no.
     Refused {
         /// HTTP status.
@@ -56,7 +58,7 @@ impl fmt::Display for AwsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TimedOut => f.write_str("no answer in time"),
-            Self::Network(what) => f.write_str(what),
+            Self::Network(what) | Self::Unanswered(what) => f.write_str(what),
             Self::Refused { status, code } => write!(f, "answered {status} {code}"),
         }
     }
@@ -145,7 +147,10 @@ impl Aws {
         let Ok(answer) = tokio::time::timeout(within, sending).await else {
             return Err(AwsError::TimedOut);
         };
-        let (status, body) = answer.map_err(|Lost(what)| AwsError::Network(what))?;
+        let (status, body) = answer.map_err(|lost| match lost {
+            Lost::Unreached(what) => AwsError::Network(what),
+            Lost::Unanswered(what) => AwsError::Unanswered(what),
+        })?;
         match status {
             200..=299 => Ok(body),
             status => Err(AwsError::Refused {
@@ -225,7 +230,9 @@ fn code(body: &[u8]) -> String {
     let kind = serde_json::from_slice(body).map(|refusal: Refusal| refusal.kind);
     let kind = kind.unwrap_or_else(|_| {
         let text = String::from_utf8_lossy(body);
-        let named = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once('<'));
+        let named = text
+            .split_once("<Code>")
+            .and_then(|(_, rest)| rest.split_once('<'));
         named.map_or_else(String::new, |(code, _)| code.to_owned())
     });
     let code = kind.rsplit('#').next().unwrap_or_default();
@@ -243,7 +250,10 @@ mod tests {
                 r#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"canary"}"#,
                 "QueueDoesNotExist",
             ),
-            (r#"{"__type":"ResourceNotFoundException"}"#, "ResourceNotFoundException"),
+            (
+                r#"{"__type":"ResourceNotFoundException"}"#,
+                "ResourceNotFoundException",
+            ),
             (
                 "<Error><Code>NoSuchBucket</Code><Message>canary</Message></Error>",
                 "NoSuchBucket",

@@ -41,7 +41,8 @@ pub fn connector(ca: &Ca) -> Result<TlsConnector, String> {
         Ca::System => TlsConnector::new().map_err(|error| error.to_string()),
         Ca::Rds(region) => trusting(&rds_pem(region.as_deref())),
         Ca::File(path) => {
-            let pem = std::fs::read_to_string(path).map_err(|error| format!("cannot read the file: {error}"))?;
+            let pem =
+                std::fs::read_to_string(path).map_err(|error| format!("cannot read the file: {error}"))?;
             trusting(&pem)
         }
     }

@@ -98,7 +98,10 @@ mod tests {
     #[test]
     fn an_endpoint_is_spoken_to_over_tls_unless_it_is_on_loopback() {
         for (url, found) in [
-            ("https://vpce-1.sqs.example", Some((true, "vpce-1.sqs.example", 443))),
+            (
+                "https://vpce-1.sqs.example",
+                Some((true, "vpce-1.sqs.example", 443)),
+            ),
             ("https://host:8443/", Some((true, "host", 8443))),
             ("http://127.0.0.1:5000", Some((false, "127.0.0.1", 5000))),
             ("http://[::1]:5000", Some((false, "::1", 5000))),

@@ -45,7 +45,13 @@ impl Course<'_> {
         let mut may_repeat = true;
         loop {
             let client = self.client().await?;
-            let error = match self.once(&client, events).await {
+            let answered = self.once(&client, events).await;
+            // An error that is not the database's own came instead of its answer.
+            self.effort.is_unanswered |= match &answered {
+                Ok(answer) => answer.as_ref().is_err_and(|error| error.as_db_error().is_none()),
+                Err(_) => true,
+            };
+            let error = match answered {
                 Ok(Ok(answer)) => return answer.verdict().map(|()| Called::Answered(answer)),
                 Ok(Err(error)) => error,
                 Err(fault) => {
