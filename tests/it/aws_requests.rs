@@ -32,7 +32,9 @@ async fn a_message_that_was_sent_is_received() {
 
     let aws = moto.client();
     let nowhere = json!({ "QueueUrl": queue.replace("events", "none"), "MessageBody": "a" }).to_string();
-    let refused = aws.call(Service::Sqs, "AmazonSQS.SendMessage", nowhere, LIMIT).await;
+    let refused = aws
+        .call(Service::Sqs, "AmazonSQS.SendMessage", nowhere, LIMIT)
+        .await;
     assert!(
         matches!(&refused, Err(AwsError::Refused { status: 400, code }) if code.contains("Queue")),
         "{refused:?}"

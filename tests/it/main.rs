@@ -26,6 +26,8 @@ mod ingest_connection;
 mod ingest_start;
 mod ingest_watch;
 mod aws_requests;
+mod queue_outage;
+mod queue_breaker;
 mod edge_gateways;
 mod corpus;
 mod beacon_quarantine;

@@ -56,6 +56,11 @@ struct Item<'a> {
 }
 
 #[derive(Deserialize)]
+struct Form {
+    v: u8,
+}
+
+#[derive(Deserialize)]
 struct Packed<'a> {
     #[serde(borrow)]
     gzip: Cow<'a, str>,
@@ -146,10 +151,12 @@ pub fn read(text: &str) -> Result<Message, &'static str> {
 }
 
 fn unpacked(text: &str) -> Result<Message, &'static str> {
-    let head: Head<'_> = serde_json::from_str(text).map_err(|_| "it is no message of ours")?;
-    if head.v > VERSION {
+    const NOT_OURS: &str = "it is no message of ours";
+    let Form { v } = serde_json::from_str(text).map_err(|_| NOT_OURS)?;
+    if v > VERSION {
         return Err("it is of a later version; deploy that one");
     }
+    let head: Head<'_> = serde_json::from_str(text).map_err(|_| NOT_OURS)?;
     let api_key_hk = STANDARD.decode(&*head.api_key_hk).ok();
     let events: Option<Vec<Event<'static>>> = head.events.iter().enumerate().map(event).collect();
     Ok(Message {
@@ -264,6 +271,10 @@ mod tests {
             (String::new(), "it is no message of ours"),
             ("{}".to_owned(), "it is no message of ours"),
             ("stk_".to_owned(), "it is no message of ours"),
+            (
+                r#"{"v":2}"#.to_owned(),
+                "it is of a later version; deploy that one",
+            ),
             (
                 good.replace("\"v\":1", "\"v\":2"),
                 "it is of a later version; deploy that one",

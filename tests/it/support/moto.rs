@@ -32,7 +32,11 @@ impl Moto {
             read -r _
             kill "$pid"; wait "$pid""#;
         let program = tools::path("MOTO");
-        assert!(program.exists(), "{}: no such file; run `make tools`", program.display());
+        assert!(
+            program.exists(),
+            "{}: no such file; run `make tools`",
+            program.display()
+        );
         let mut command = Command::new("sh");
         command.arg("-c").arg(SCRIPT).arg("keeper").arg(program);
         command.process_group(0).current_dir("/").stderr(Stdio::null());
@@ -65,7 +69,10 @@ impl Moto {
 
     /// Asks it for something; the answer.
     pub async fn ask(&self, service: Service, action: &str, body: serde_json::Value) -> serde_json::Value {
-        let answer = self.client().call(service, action, body.to_string(), PATIENCE).await;
+        let answer = self
+            .client()
+            .call(service, action, body.to_string(), PATIENCE)
+            .await;
         let answer = answer.unwrap_or_else(|error| panic!("{action}: {error}"));
         serde_json::from_slice(&answer).unwrap_or_default()
     }
