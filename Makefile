@@ -4,10 +4,14 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run test check check-release mutants bench build tools clean
+.PHONY: help run test check check-release fuzz fuzz-proof mutants bench build tools clean
 
 bin := .tools/python/bin
-judges := functions/ingest/route.rs functions/ingest/caller.rs functions/ingest/caller/** functions/ingest/api_event/**
+judges := $(addprefix functions/ingest/,route.rs caller.rs caller/** api_event/** beacon.rs beacon/** reply.rs reply/**)
+
+# Executions of each fuzz target, and the seconds after which they are cut off: as part of a check, and for long.
+fuzz_check := 40000 20
+fuzz_long := 1100000 1800
 
 help: # list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*# (.*)$$/make \1\t\2/p' Makefile | expand -t 20
@@ -22,14 +26,16 @@ test: # all tests, against real PostgreSQL and the real binaries
 	@tools/install test
 	@cargo test
 
-check: # format, lints of Rust, SQL, template and spelling, then the tests: what CI does
+check: # format, lints of Rust, SQL, template and spelling, a little fuzzing, then the tests: what CI does
 	@tools/install lint
 	cargo fmt --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --all-targets -- -D warnings
 	$(bin)/squawk --pg-version 12.0 migrations/*.sql
 	$(bin)/cfn-lint template.yaml
 	SAM_CLI_TELEMETRY=0 $(bin)/sam validate --lint
 	$(bin)/typos
+	fuzz/run $(fuzz_check)
 	@$(MAKE) test
 
 build: # the release binaries for arm64, as a deploy builds them
@@ -37,14 +43,21 @@ build: # the release binaries for arm64, as a deploy builds them
 	@tools/install release
 	PATH="$$PWD/.tools/bin:$$PATH" $(bin)/cargo-lambda lambda build --release --arm64 --bins
 
-check-release: build # the release binaries, and the deployable that SAM makes of them
+check-release: build # the release binaries, the deployable that SAM makes of them, and make fuzz-proof
 	@tools/install lint
 	PATH="$$PWD/.tools/bin:$$PWD/$(bin):$$PATH" SAM_CLI_TELEMETRY=0 sam build
+	@$(MAKE) fuzz-proof
 
-mutants: # faults put one by one into the files that judge a sender; the unit tests must find each; an hour
+fuzz: # random beacons and gateway events, guided by coverage, two million and more; half an hour
+	fuzz/run $(fuzz_long)
+
+fuzz-proof: # a planted overflow and a planted panic are each found by what make check runs
+	fuzz/proof $(fuzz_check)
+
+mutants: # faults put one by one into the files that judge a sender; the unit tests must find each; two hours
 	@tools/install test
 	@tools/install mutants
-	PATH="$$PWD/.tools/bin:$$PATH" cargo mutants --no-shuffle --output target $(judges:%=--file '%') -- --lib
+	PATH="$$PWD/.tools/bin:$$PATH" cargo mutants --no-shuffle --output target $(judges:%=--file '%') --cargo-arg=--lib -- ingest::
 
 bench: # round trips, times, memory and write-ahead log of one event, side by side with the floor
 	@tools/install run

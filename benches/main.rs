@@ -21,6 +21,7 @@ mod bare;
 mod latency;
 mod start;
 mod database;
+mod batches;
 mod decode;
 
 use support::postgres::{Cluster, Version};
@@ -46,6 +47,7 @@ async fn main() {
     }
     start::measure(&site, &mut table).await;
     database::measure(&site, &mut table).await;
+    batches::measure(&site, &mut table).await;
     decode::measure(&mut table);
     table.print();
 }

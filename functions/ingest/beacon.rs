@@ -37,7 +37,7 @@ pub use form::FIELDS_MAX;
 pub use ping::Ping;
 pub use quarantine::{Keys, Sender};
 pub use storable::{DEPTH_MAX, EXPONENT_MAX, NUMBER_MAX_DIGITS};
-pub use unpack::{unpack, Coding, Stopped, Unpacked, UNPACKED_MAX_BYTES};
+pub use unpack::{most_bytes, unpack, Coding, Stopped, Unpacked, UNPACKED_MAX_BYTES};
 
 use beside::Beside;
 use split::Group;

@@ -240,4 +240,68 @@ mod tests {
         let text = format!("a\0b {} c", key.expose());
         assert_eq!(storable(&text, &key), "a\u{fffd}b stk_... c");
     }
+
+    fn called(headers: &[(&str, &str)]) -> Caller {
+        let key = SiteKey::generate().unwrap();
+        let headers: serde_json::Map<_, _> = headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), serde_json::json!(value)))
+            .collect();
+        let event = serde_json::json!({ "rawPath": format!("/{}", key.expose()), "headers": headers,
+            "requestContext": { "http": { "sourceIp": "203.0.113.7" } } });
+        let raw = serde_json::value::to_raw_value(&event).unwrap();
+        let edge = Edge {
+            ip_mode: crate::config::IpMode::Full,
+            trusted_proxies: 0,
+            explain: crate::config::Explain::Off,
+        };
+        caller(&ApiEvent::read(&raw), &[], &edge).unwrap()
+    }
+
+    #[test]
+    fn an_origin_is_the_browsers_word_or_that_of_the_referring_page() {
+        let (origin, referer) = (
+            ("origin", "https://a.example"),
+            ("referer", "https://b.example/x"),
+        );
+        for (headers, expected) in [
+            (&[origin, referer][..], Some(("https://a.example", "origin"))),
+            (&[referer], Some(("https://b.example", "referer"))),
+            (&[("referer", "about:blank")], None),
+            (&[], None),
+        ] {
+            let caller = called(headers);
+            let found = caller.origin.as_deref().zip(caller.stood_in.origin);
+            assert_eq!(found, expected, "{headers:?}");
+            let is_noted = caller.record.notes.contains(&"no_origin");
+            assert_eq!(is_noted, expected.is_none(), "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn limits_hold_at_their_edge() {
+        for (name, max, note) in [
+            ("user-agent", USER_AGENT_MAX_BYTES, "user_agent_cut"),
+            ("origin", ORIGIN_MAX_BYTES, "origin_cut"),
+        ] {
+            for (bytes, is_cut) in [(max, false), (max + 1, true)] {
+                let caller = called(&[(name, &"a".repeat(bytes))]);
+                let kept = [&caller.user_agent, &caller.origin].into_iter().flatten();
+                assert_eq!(kept.map(String::len).collect::<Vec<_>>(), [max], "{name}");
+                assert_eq!(caller.record.notes.contains(&note), is_cut, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_sender_is_of_its_hour_and_what_is_noticed_later_is_noted() {
+        let mut caller = called(&[("user-agent", "agent")]);
+        for (seconds, hour) in [(0, 0), (3_599, 0), (3_600, 1), (7_201, 2)] {
+            let received = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+            let sender = caller.sender(received);
+            assert_eq!((sender.hour, sender.user_agent), (hour, "agent"), "{seconds}");
+        }
+        caller.note(&["later"]);
+        assert_eq!(caller.record.notes.last(), Some(&"later"));
+    }
 }

@@ -116,6 +116,8 @@ pub enum Fault {
         /// PostgreSQL's message, where it cannot hold a sender's data.
         message: Option<String>,
     },
+    /// Other beacons have all the room there is for bodies.
+    NoRoom,
     /// The database answered what it should not.
     Unexpected(&'static str),
     /// The database was away a moment ago, and was not asked again.
@@ -260,6 +262,7 @@ impl Fault {
             Self::ConnectionLost(_) => "connection_lost",
             Self::TimedOut => "timed_out",
             Self::Database { .. } => "database",
+            Self::NoRoom => "no_room",
             Self::Unexpected(_) => "unexpected",
             Self::Spared => "spared",
         }
@@ -275,7 +278,7 @@ impl Fault {
                 .code()
                 .get(..2)
                 .is_some_and(|class| CLASSES.contains(&class)),
-            Self::Unexpected(_) => false,
+            Self::Unexpected(_) | Self::NoRoom => false,
         }
     }
 
@@ -300,6 +303,9 @@ impl fmt::Display for Fault {
                 write!(f, "the database refused the call: {}", sqlstate.code())?;
                 message.iter().try_for_each(|message| write!(f, " {message}"))?;
                 write!(f, ": {}", remedy(sqlstate))
+            }
+            Self::NoRoom => {
+                f.write_str("bodies of other beacons are in the way; lower AWS_LAMBDA_MAX_CONCURRENCY")
             }
             Self::Unexpected(what) => write!(f, "{what}: apply V001 of this release again"),
             Self::Spared => {

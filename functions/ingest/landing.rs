@@ -30,7 +30,8 @@ use course::{Called, Course};
 /// server gives up first and says so.
 const CALL_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// All calls and connections of one beacon: below the function's own ten seconds with a reserve for the answer.
+/// All calls and connections of one beacon, and its wait for room: below the function's own ten seconds with a reserve
+/// for the answer.
 pub const LANDING_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// A beacon that is ready to be stored.
@@ -39,6 +40,8 @@ pub struct Landing<'a> {
     pub stamp: &'a Stamp,
     /// Its events.
     pub beacon: &'a Beacon<'a>,
+    /// When its body was read.
+    pub began: Instant,
 }
 
 /// What became of a beacon's events, all of it committed.
@@ -81,7 +84,7 @@ pub struct Effort {
 }
 
 impl Landing<'_> {
-    /// Stores what can be stored, within `patience`.
+    /// Stores what can be stored, within `patience` of its beginning.
     ///
     /// # Errors
     /// The database refuses the key, its origin or its tenant, or every event; or it is away or at fault, and then
@@ -97,7 +100,7 @@ impl Landing<'_> {
             landing: self,
             database,
             effort,
-            until: began + patience,
+            until: self.began + patience,
         };
         let landed = self.land_all(course).await;
         effort.database += began.elapsed();

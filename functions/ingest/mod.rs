@@ -20,6 +20,7 @@ mod loose_json;
 pub mod api_event;
 pub mod route;
 pub mod caller;
+pub mod room;
 pub mod beacon;
 pub mod stamp;
 pub mod keeper;
@@ -39,13 +40,14 @@ pub use account::could_not_start;
 
 use account::Account;
 use api_event::ApiEvent;
-use beacon::{Decoded, Ping};
+use beacon::{Decoded, Ping, UNPACKED_MAX_BYTES};
 use explain::Explanation;
 use failure::{Failure, Undecodable};
 use keeper::{Keeper, Kept, Queued};
 use landing::{Effort, Landed};
 use queue::Queue;
 use reply::Reply;
+use room::Room;
 use route::Route;
 
 /// What became of a request that did not fail.
@@ -99,10 +101,11 @@ pub enum Answer {
     Report(dead_letters::Report),
 }
 
-/// The function between its requests: its connections, and what the breaker remembers.
+/// The function between its requests: its connections, room for bodies, and what the breaker remembers.
 pub struct Ingest {
     keeper: Keeper,
     edge: config::Edge,
+    room: Room,
     log: Log,
     is_warm: AtomicBool,
 }
@@ -118,6 +121,7 @@ impl Ingest {
         Self {
             keeper: Keeper::new(Database::new(database), queue.map(Queue::new)),
             edge,
+            room: Room::new(),
             log,
             is_warm: AtomicBool::new(false),
         }
@@ -181,6 +185,7 @@ impl Ingest {
                 .map(|()| Outcome::Ready)?),
             Route::Look => Ok(Outcome::Look),
             Route::Beacon if explain::is_asked_for(event, &self.edge) => {
+                let _room = self.room.take(UNPACKED_MAX_BYTES).await?;
                 let explanation = explain::explain(event, &self.edge, &self.keeper.database).await;
                 Ok(Outcome::Explained(Box::new(explanation)))
             }
@@ -194,8 +199,12 @@ impl Ingest {
         receipt: Uuid,
         account: &mut Account<'_>,
     ) -> Result<Outcome, Failure> {
+        let began = Instant::now();
         let body = event.body();
-        let unpacked = beacon::unpack(&body, event.header("content-encoding"));
+        let coding = event.header("content-encoding");
+        let mut room = self.room.take(beacon::most_bytes(&body, coding)).await?;
+        let unpacked = beacon::unpack(&body, coding);
+        room.shrink_to(unpacked.bytes.len());
         account.read(body.bytes.len(), unpacked.coding);
         let decoded = beacon::decode(&body.bytes, &unpacked, &event.query, Ping::of(event));
         let claims = decoded.as_ref().map(Decoded::claims).unwrap_or_default();
@@ -211,6 +220,7 @@ impl Ingest {
         let landing = landing::Landing {
             stamp: &stamp,
             beacon: &beacon,
+            began,
         };
         let kept = self.keeper.keep(&landing, &mut account.effort).await?;
         Ok(match (kept, beacon.undecodable) {

@@ -143,6 +143,7 @@ impl Replay<'_> {
         let landing = Landing {
             stamp: &message.stamp,
             beacon: &message.beacon,
+            began: Instant::now(),
         };
         let mut own = Effort::default();
         let landed = self.keeper.land(&landing, patience, &mut own).await;

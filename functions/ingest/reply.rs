@@ -101,6 +101,7 @@ fn status(outcome: &Result<Outcome, Failure>) -> u16 {
             Fault::Connect(_)
             | Fault::ConnectionLost(_)
             | Fault::TimedOut
+            | Fault::NoRoom
             | Fault::Database { .. }
             | Fault::Unexpected(_)
             | Fault::Spared => UNAVAILABLE,
@@ -127,3 +128,6 @@ fn status_of(refusal: &Refusal) -> u16 {
 fn retry_after_s(receipt: Uuid) -> u8 {
     RETRY_LEAST_S + receipt.as_bytes()[15] % RETRY_SPREAD_S
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,6 +34,7 @@ LITERAL = {
     "utf8": lambda text: text.encode(),
     "json": lambda value: json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(),
     "crlf": lambda lines: "\r\n".join(lines).encode(),
+    "json_escaped": lambda text: "".join(f"\\u{ord(character):04x}" for character in text).encode(),
     "hex": bytes.fromhex,
     "base64": base64.b64decode,
 }

@@ -56,7 +56,7 @@ def main():
     for file in sorted(CORPUS.glob(options.only)):
         text, missing = filled(file.read_text(), options)
         case = json.loads(text)
-        why = case.get("gateway_only") or missing
+        why = case.get("gateway_only") or missing or unset(case.get("settings", {}), options.settings)
         if why:
             not_run.append(f"{name_of(file)}: {why}")
             continue
@@ -79,9 +79,15 @@ def arguments():
     parser.add_argument("--site-key", required=True, help="an active key that takes any origin; new for each run")
     for name in ("revoked-key", "origin-key", "required-origin-key", "orphan-key"):
         parser.add_argument(f"--{name}", help="README.md says which")
+    parser.add_argument("--settings", default="{}", type=json.loads, help="what the collector runs with, as in '{\"explain\": \"on\"}'")
     parser.add_argument("--psql", help="a command that takes SQL on its standard input; without it no row is looked at")
     parser.add_argument("--only", default="*/*.json", help="a pattern of files, as in 'pixel/*.json'")
     return parser.parse_args()
+
+
+def unset(needed, settings):
+    """Why a collector with `settings` cannot be sent a case that needs others."""
+    return None if needed == settings else f"is for a collector with the settings {json.dumps(needed)}"
 
 
 def name_of(file):
@@ -169,6 +175,8 @@ def answer_differences(expect, status, headers, body):
         answer = json.loads(body)
     except ValueError:
         return [f"the answer is no JSON: {body[:200]!r}"]
+    if expect["answer"].get("explained"):
+        return part_differences("answer", expect["answer"], answer)
     return part_differences("answer", {**UNIVERSAL[status == 200], **expect["answer"]}, answer)
 
 

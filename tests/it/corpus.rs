@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::support::postgres::{Cluster, Version};
-use crate::support::site::Site;
+use crate::support::site::{Site, Watched};
 use crate::support::tools;
 use crate::INGEST;
 use case::{Case, Keys};
@@ -65,38 +65,50 @@ fn each_trait_of_a_case_is_explained_in_the_readme() {
     );
 }
 
-/// Plays every case to one process and reports all that differ.
+/// Plays every case, to one process for all that need the same settings, and reports all that differ.
 async fn play(version: Version) {
     let site = Site::on(Cluster::shared(version)).await;
     site.admin.batch_execute(TENANTS).await.unwrap();
-    let ingest = site.start(INGEST).await;
-    let cases = Case::all();
-    let mut failures = Vec::new();
-    for (number, case) in cases.iter().enumerate() {
-        let keys = Keys::make(&site, number, &case.text).await;
-        let case = case.filled(&keys);
-        let stored_before = site.count().await;
-        let mut replies = Vec::new();
-        for _ in 0..case.times() {
-            replies.push(ingest.invoke(container::event(&case)).await);
-        }
-        let differences = differences(&site, &case, &keys, &replies, stored_before).await;
-        if !differences.is_empty() {
-            let differences = differences.join("\n    ");
-            failures.push(format!(
-                "tests/events/corpus/{}: {}\n    {differences}",
-                case.name,
-                case.about()
-            ));
-        }
+    let mut by_settings: BTreeMap<_, Vec<(usize, Case)>> = BTreeMap::new();
+    for (number, case) in Case::all().into_iter().enumerate() {
+        by_settings
+            .entry(case.settings())
+            .or_default()
+            .push((number, case));
     }
-    ingest.stop().await;
-    let (failed, all) = (failures.len(), cases.len());
+    let (mut failures, mut all) = (Vec::new(), 0);
+    for (settings, cases) in &by_settings {
+        let changed: Vec<_> = settings
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        let ingest = site.start_with(INGEST, &site.environment_with(&changed)).await;
+        for (number, case) in cases {
+            failures.extend(failure(&site, &ingest, *number, case).await);
+        }
+        all += cases.len();
+        ingest.stop().await;
+    }
+    let failed = failures.len();
     assert!(
         failures.is_empty(),
         "{failed} of {all} cases:\n{}",
         failures.join("\n")
     );
+}
+
+/// Sends a case as often as it says.
+async fn failure(site: &Site, ingest: &Watched, number: usize, case: &Case) -> Option<String> {
+    let keys = Keys::make(site, number, &case.text).await;
+    let case = case.filled(&keys);
+    let stored_before = site.count().await;
+    let mut replies = Vec::new();
+    for _ in 0..case.times() {
+        replies.push(ingest.invoke(container::event(&case)).await);
+    }
+    let differences = differences(site, &case, &keys, &replies, stored_before).await;
+    let about = format!("tests/events/corpus/{}: {}", case.name, case.about());
+    (!differences.is_empty()).then(|| format!("{about}\n    {}", differences.join("\n    ")))
 }
 
 /// Keys whose tenant is not in this table are refused by the foreign key.

@@ -1,9 +1,12 @@
-//! Small bodies that unpack into large ones: twenty at once, in a process that may have 128 MB and no more.
+//! Small bodies that unpack into large ones, too large or just not: twenty at once, in a process that may have 128 MB
+//! and no more.
 
 use std::fs;
+use std::future::Future;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use flate2::write::{GzEncoder, ZlibEncoder};
 use flate2::Compression;
@@ -17,6 +20,9 @@ use crate::support::site::Site;
 use crate::INGEST;
 
 const AT_ONCE: usize = 20;
+
+/// For all of them, on a busy machine.
+const AT_ONCE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What Lambda gives at least; here all of the address space, which is more than what is used of it.
 const MEMORY_KIB: usize = 128 * 1024;
@@ -33,10 +39,10 @@ fn zlib(plain: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// A program that is `ingest` with a limit on its memory.
-fn limited() -> PathBuf {
+/// A program that is `ingest` with a limit on its memory, of this name.
+fn limited(name: &str) -> PathBuf {
     let ingest = function::kept(INGEST);
-    let path = std::env::temp_dir().join(format!("ingest-limited-{}", std::process::id()));
+    let path = std::env::temp_dir().join(format!("ingest-{name}-{}", std::process::id()));
     fs::write(
         &path,
         format!(
@@ -52,7 +58,7 @@ fn limited() -> PathBuf {
 #[tokio::test]
 async fn twenty_bombs_at_once_are_refused_and_the_next_beacon_is_stored() {
     let site = Site::new().await;
-    let program = limited();
+    let program = limited("bombs");
     let environment = site.environment_with(&[("AWS_LAMBDA_MAX_CONCURRENCY", "20")]);
     let ingest = site.start_with(program.to_str().unwrap(), &environment).await;
     let zeros = vec![0_u8; 2 * UNPACKED_MAX_BYTES];
@@ -69,7 +75,7 @@ async fn twenty_bombs_at_once_are_refused_and_the_next_beacon_is_stored() {
         .map(|n| ingest.api.invoke(post(&bombs[n % bombs.len()]), REMAINING))
         .collect();
     for (n, answer) in waiting.into_iter().enumerate() {
-        let answer = answer_of(answer.await.unwrap());
+        let answer = answer_of(answer).await;
         assert_eq!(
             (answer.status, answer.tag()),
             (413, "too_large"),
@@ -80,14 +86,65 @@ async fn twenty_bombs_at_once_are_refused_and_the_next_beacon_is_stored() {
     }
     assert_eq!(site.count().await, 0);
     let beacon = gzip(br#"{"event":"canary"}"#);
-    let answer = answer_of(ingest.api.invoke(post(&beacon), REMAINING).await.unwrap());
+    let answer = answer_of(ingest.api.invoke(post(&beacon), REMAINING)).await;
     assert_eq!((answer.status, site.count().await), (200, 1));
     ingest.stop().await;
     fs::remove_file(program).unwrap();
 }
 
-fn answer_of(outcome: Outcome) -> Answer {
-    match outcome {
+#[tokio::test]
+async fn twenty_of_the_largest_bodies_at_once_are_stored_or_asked_to_come_again() {
+    let site = Site::new().await;
+    let program = limited("largest");
+    let environment = site.environment_with(&[("AWS_LAMBDA_MAX_CONCURRENCY", "20")]);
+    let ingest = site.start_with(program.to_str().unwrap(), &environment).await;
+    let filled = |head: &str, tail: &str| {
+        let text = "x".repeat(UNPACKED_MAX_BYTES - head.len() - tail.len());
+        gzip(format!("{head}{text}{tail}").as_bytes())
+    };
+    let batch = format!(r#"{{"batch":[{{"a":1}}],"v":"{}"}}"#, "x".repeat(1024 * 1024));
+    let bodies = [
+        filled(r#"{"a":""#, r#""}"#),
+        filled(r#"[{"a":1},{"a":""#, r#""}]"#),
+        filled("a=", "&b=1"),
+        filled(r#"{"nul":"\u0000"#, r#""}"#),
+        gzip(batch.as_bytes()),
+    ];
+    let post = |body: &[u8]| {
+        Request::post(Shape::V2, site.key.expose(), "")
+            .base64(body)
+            .json()
+    };
+    let waiting: Vec<_> = (0..AT_ONCE)
+        .map(|n| ingest.api.invoke(post(&bodies[n % bodies.len()]), REMAINING))
+        .collect();
+    let mut committed = 0;
+    for (n, answer) in waiting.into_iter().enumerate() {
+        let answer = answer_of(answer).await;
+        match answer.status {
+            200 => {
+                let events = ["stored", "quarantined"].map(|name| answer.body[name].as_u64().unwrap());
+                committed += usize::try_from(events.iter().sum::<u64>()).unwrap();
+            }
+            503 => assert!(!answer.header("retry-after").is_empty(), "{n}: {answer:?}"),
+            _ => panic!("{n}: {answer:?}"),
+        }
+    }
+    assert!(committed > 0, "whoever finds room is stored");
+    assert_eq!(site.count().await, committed);
+    let answer = answer_of(ingest.api.invoke(post(&bodies[0]), REMAINING)).await;
+    assert_eq!((answer.status, site.count().await), (200, committed + 1));
+    let log = ingest.stop().await;
+    let faults = log.matches("\"outcome\":\"fault\"").count();
+    assert_eq!(faults, log.matches("\"tag\":\"no_room\"").count(), "{log}");
+    println!("{committed} events stored, {faults} beacons without room");
+    fs::remove_file(program).unwrap();
+}
+
+/// A process that memory failed answers nobody.
+async fn answer_of<E: std::fmt::Debug>(outcome: impl Future<Output = Result<Outcome, E>>) -> Answer {
+    let answered = tokio::time::timeout(AT_ONCE_TIMEOUT, outcome).await;
+    match answered.expect("the process is alive").unwrap() {
         Outcome::Response(reply) => Answer::of(&reply),
         Outcome::Error(error) => panic!("{}", Value::to_string(&error)),
     }

@@ -31,6 +31,7 @@ mod queue_breaker;
 mod edge_gateways;
 mod corpus;
 mod beacon_quarantine;
+mod properties;
 mod edge_addresses;
 mod edge_answers;
 mod edge_explain;

@@ -29,6 +29,7 @@ pub fn flaw(text: &str) -> Option<(Flaw, usize)> {
             },
             b'-' | b'0'..=b'9' => {
                 let end = number_end(bytes, at);
+                assert!(!is_planted(depth, *byte), "planted");
                 if !is_moderate(&bytes[at..end]) {
                     return Some((Flaw::NumberRange, at));
                 }
@@ -102,10 +103,24 @@ fn is_moderate(number: &[u8]) -> bool {
     let digits = halves.next().unwrap_or_default().len();
     let exponent = halves.next().unwrap_or(b"0");
     let exponent = exponent.iter().filter(|byte| byte.is_ascii_digit());
-    let exponent = exponent.fold(0_u32, |sum, digit| {
-        sum.saturating_mul(10).saturating_add(u32::from(digit - b'0'))
-    });
+    let exponent = exponent.fold(0, |sum, digit| with_digit(sum, u32::from(digit - b'0')));
     digits <= NUMBER_MAX_DIGITS && exponent <= EXPONENT_MAX
+}
+
+#[cfg(not(feature = "planted-overflow"))]
+fn with_digit(sum: u32, digit: u32) -> u32 {
+    sum.saturating_mul(10).saturating_add(digit)
+}
+
+/// Overflows from ten digits on.
+#[cfg(feature = "planted-overflow")]
+fn with_digit(sum: u32, digit: u32) -> u32 {
+    sum * 10 + digit
+}
+
+/// A negative number, deep inside.
+fn is_planted(depth: usize, byte: u8) -> bool {
+    cfg!(feature = "planted-panic") && depth >= 16 && byte == b'-'
 }
 
 #[cfg(test)]

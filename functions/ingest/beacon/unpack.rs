@@ -15,8 +15,7 @@ use super::BODY_MAX_BYTES;
 use inflate::{inflate, Stop};
 
 /// Bytes that a body may unpack to: twice what may be sent plain. Browsers send 64 KiB at most while a page goes
-/// away, and a batch of JSON shrinks to a tenth; twenty of these at once stay below 128 MB of memory, since only
-/// one is unpacked at a time.
+/// away, and a batch of JSON shrinks to a tenth.
 pub const UNPACKED_MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// Codings on top of each other that are taken off: a tracker's own, and that of a proxy behind it.
@@ -88,9 +87,19 @@ impl Coding {
     }
 }
 
+/// How many bytes a body may have inside; nothing has been taken off yet. `said` is what the sender says of its
+/// compression.
+pub fn most_bytes(body: &Body<'_>, said: Option<&str>) -> usize {
+    let is_plain = !is_brotli_said(said) && !has_zlib_header(&body.bytes);
+    match is_plain && std::str::from_utf8(&body.bytes).is_ok() {
+        true => body.bytes.len(),
+        false => UNPACKED_MAX_BYTES,
+    }
+}
+
 /// Takes off what compression there is. `said` is what the sender says of it.
 pub fn unpack<'a>(body: &'a Body<'_>, said: Option<&str>) -> Unpacked<'a> {
-    let may_be_brotli = said.is_some_and(|said| said.to_ascii_lowercase().contains(BROTLI_NAME));
+    let may_be_brotli = is_brotli_said(said);
     let mut unpacked = Unpacked {
         bytes: Cow::Borrowed(&body.bytes),
         coding: None,
@@ -155,6 +164,10 @@ fn taken(coding: Coding, inside: Result<Vec<u8>, Stop>) -> Result<Option<(Coding
             offset,
         })),
     }
+}
+
+fn is_brotli_said(said: Option<&str>) -> bool {
+    said.is_some_and(|said| said.to_ascii_lowercase().contains(BROTLI_NAME))
 }
 
 /// Deflate with a window of up to 32 KiB, no preset dictionary, and a check that one in 31 bytes passes by chance.

@@ -133,7 +133,10 @@ fn body(case: &Case, answer: &Answer<'_>, expected: &Value) -> Vec<String> {
     let Ok(actual) = serde_json::from_slice::<Value>(&answer.bytes()) else {
         return vec![format!("the answer is no JSON: {}", answer.reply["body"])];
     };
-    let universal = if case.expect()["status"] == json!(200) {
+    let is_explained = expected["explained"] == json!(true);
+    let universal = if is_explained {
+        json!({})
+    } else if case.expect()["status"] == json!(200) {
         json!({ "code": 200, "status": 1, "success": true, "result": "Success" })
     } else {
         json!({ "success": false })
@@ -143,6 +146,14 @@ fn body(case: &Case, answer: &Answer<'_>, expected: &Value) -> Vec<String> {
     part("answer", expected, &actual, &mut found);
     if expected["error"] == json!("undecodable") && !actual["offset"].is_u64() {
         found.push("an undecodable body's answer names no offset".to_owned());
+    }
+    if is_explained {
+        found.extend(
+            answer
+                .receipt()
+                .map(|_| "an explanation has a receipt, which promises a row".to_owned()),
+        );
+        return found;
     }
     let is_landed = case.expect()["status"] == json!(200) || expected["error"] == json!("undecodable");
     if is_landed && answer.receipt().is_none_or(|id| id.get_version_num() != 7) {

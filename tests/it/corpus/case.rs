@@ -69,6 +69,21 @@ impl Case {
         &self.json["expect"]
     }
 
+    /// What the collector has to be told at its start, as `ingest` reads it.
+    pub fn settings(&self) -> Vec<(&'static str, String)> {
+        let settings = self.json["settings"].as_object().into_iter().flatten();
+        let variable = |(name, value): (&String, &Value)| {
+            let name = match name.as_str() {
+                "explain" => "EXPLAIN",
+                "trusted_proxies" => "TRUSTED_PROXIES",
+                other => panic!("{}: no setting is called {other}", self.name),
+            };
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            (name, text)
+        };
+        settings.map(variable).collect()
+    }
+
     /// A header as the case gives it.
     pub fn header(&self, name: &str) -> Option<&str> {
         let headers = self.request()["headers"].as_object()?;

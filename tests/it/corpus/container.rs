@@ -70,7 +70,7 @@ fn v2(case: &Case, container: &str) -> Value {
                 "method": case.request()["method"],
                 "path": seen_path,
                 "protocol": "HTTP/1.1",
-                "sourceIp": SOURCE_IP,
+                "sourceIp": source_ip(case),
                 "userAgent": case.header("user-agent").unwrap_or(USER_AGENT),
             },
             "requestId": "JKJaXmPLvHcESHA=",
@@ -110,7 +110,7 @@ fn v1(case: &Case, before: &str, seen_before: &str) -> Value {
             "accountId": "123456789012",
             "apiId": "abcdefghij",
             "httpMethod": case.request()["method"],
-            "identity": { "sourceIp": SOURCE_IP, "userAgent": USER_AGENT },
+            "identity": { "sourceIp": source_ip(case), "userAgent": USER_AGENT },
             "path": format!("{seen_before}{path}"),
             "protocol": "HTTP/1.1",
             "requestId": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
@@ -130,7 +130,10 @@ fn alb(case: &Case, is_multi_value: bool) -> Value {
         .into_iter()
         .map(|(name, value)| (name.to_ascii_lowercase(), value))
         .collect();
-    headers.push(("x-forwarded-for".to_owned(), SOURCE_IP.to_owned()));
+    // A case that has the list has it as the load balancer hands it over.
+    if case.header("x-forwarded-for").is_none() {
+        headers.push(("x-forwarded-for".to_owned(), SOURCE_IP.to_owned()));
+    }
     headers.push(("x-forwarded-proto".to_owned(), "https".to_owned()));
     let mut event = json!({
         "requestContext": { "elb": {
@@ -175,6 +178,10 @@ fn headers_of(case: &Case) -> Vec<(String, String)> {
     let own = case.request()["headers"].as_object().into_iter().flatten();
     headers.extend(own.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())));
     headers
+}
+
+fn source_ip(case: &Case) -> &str {
+    case.request()["source_ip"].as_str().unwrap_or(SOURCE_IP)
 }
 
 fn query(case: &Case) -> &str {

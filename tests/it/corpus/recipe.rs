@@ -30,6 +30,7 @@ pub fn build(recipe: &Value) -> Vec<u8> {
         "utf8" => text().as_bytes().to_vec(),
         "json" => value.to_string().into_bytes(),
         "crlf" => lines(value).into_bytes(),
+        "json_escaped" => text().chars().map(escape).collect::<String>().into_bytes(),
         "hex" => hex(text()),
         "base64" => STANDARD.decode(text()).unwrap(),
         "concat" => value.as_array().unwrap().iter().flat_map(build).collect(),
@@ -75,6 +76,11 @@ fn lines(value: &Value) -> String {
     lines.join("\r\n")
 }
 
+/// The escape of a character of the basic plane.
+fn escape(character: char) -> String {
+    format!("\\u{:04x}", u32::from(character))
+}
+
 fn hex(text: &str) -> Vec<u8> {
     let digit = |at| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
     (0..text.len()).step_by(2).map(digit).collect()
@@ -95,6 +101,7 @@ mod tests {
             (json!({ "utf8": "Zoë" }), &b"Zo\xc3\xab"[..]),
             (json!({ "json": { "a": [1, "b"] } }), br#"{"a":[1,"b"]}"#),
             (json!({ "crlf": ["a", "", "b"] }), b"a\r\n\r\nb"),
+            (json!({ "json_escaped": "a_" }), br"\u0061\u005f"),
             (json!({ "hex": "00ff7f" }), b"\x00\xff\x7f"),
             (json!({ "base64": "aGk=" }), b"hi"),
             (json!({ "concat": [{ "utf8": "a" }, { "hex": "00" }] }), b"a\0"),

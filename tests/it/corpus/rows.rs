@@ -123,6 +123,10 @@ fn around(case: &Case, keys: &Keys, row: &Value) -> Vec<String> {
         expected.push(("client_ip", json!(container::SOURCE_IP)));
         expected.push(("received_ms", json!(container::RECEIVED_MS)));
     }
+    if let Some(client_ip) = case.expect().get("client_ip") {
+        expected.retain(|(name, _)| *name != "client_ip");
+        expected.push(("client_ip", client_ip.clone()));
+    }
     let different = expected.iter().filter(|(name, value)| row[*name] != *value);
     let mut found: Vec<String> = different
         .map(|(name, value)| format!("{name} is {}, expected {value}", row[*name]))
