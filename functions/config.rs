@@ -78,6 +78,12 @@ pub const VARIABLES: &[Variable] = &[
         "its password; needed where DB_AUTH is password",
     ),
     row(
+        "DB_SECRET_ARN",
+        INGEST,
+        None,
+        "its secret in AWS Secrets Manager, with username and password or the password alone; needed where DB_AUTH is secret",
+    ),
+    row(
         "DB_MIGRATOR_USER",
         MIGRATE,
         None,
@@ -90,10 +96,16 @@ pub const VARIABLES: &[Variable] = &[
         "its password; needed where DB_AUTH is password",
     ),
     row(
+        "DB_MIGRATOR_SECRET_ARN",
+        MIGRATE,
+        None,
+        "its secret in AWS Secrets Manager; needed where DB_AUTH is secret",
+    ),
+    row(
         "DB_AUTH",
         BOTH,
         Some("iam"),
-        "iam (a token signed with the AWS_* variables) or password",
+        "iam (a token signed with the AWS_* variables), password, or secret (a password in AWS Secrets Manager)",
     ),
     row(
         "DB_CA",
@@ -136,25 +148,25 @@ pub const VARIABLES: &[Variable] = &[
         "AWS_REGION",
         BOTH,
         None,
-        "region of the database; set by Lambda, needed where DB_AUTH is iam, and picks the roots where DB_CA is rds",
+        "region of the database; set by Lambda, needed where DB_AUTH is iam or secret, and picks the roots where DB_CA is rds",
     ),
     row(
         "AWS_ACCESS_KEY_ID",
         BOTH,
         None,
-        "access key id; set by Lambda, needed where DB_AUTH is iam",
+        "access key id; set by Lambda, needed where DB_AUTH is iam or secret",
     ),
     row(
         "AWS_SECRET_ACCESS_KEY",
         BOTH,
         None,
-        "secret access key; set by Lambda, needed where DB_AUTH is iam",
+        "secret access key; set by Lambda, needed where DB_AUTH is iam or secret",
     ),
     row(
         "AWS_SESSION_TOKEN",
         BOTH,
         Some(""),
-        "session token; set by Lambda, part of the signature where DB_AUTH is iam",
+        "session token; set by Lambda, part of the signature where DB_AUTH is iam or secret",
     ),
     row(
         "AWS_ENDPOINT_URL",
@@ -186,6 +198,11 @@ impl std::error::Error for Invalid {}
 pub struct Secret(String);
 
 impl Secret {
+    /// Hides `value`.
+    pub fn new(value: String) -> Self {
+        Self(value)
+    }
+
     /// The value itself, for the one who sends it.
     pub fn expose(&self) -> &str {
         &self.0
@@ -222,6 +239,13 @@ pub enum Auth {
     Password(Secret),
     /// By a token signed with the function's own AWS credentials.
     Iam(AwsCredentials),
+    /// By a password in AWS Secrets Manager.
+    Secret {
+        /// Who asks for it.
+        aws: Aws,
+        /// The secret.
+        arn: String,
+    },
 }
 
 /// Who may vouch for the server.
@@ -291,16 +315,20 @@ impl Environment {
     /// # Errors
     /// The first variable that is missing or cannot be understood.
     pub fn database(&self, function: Function) -> Result<Database, Invalid> {
-        let (user, password) = match function {
-            Function::Ingest => ("DB_USER", "DB_PASSWORD"),
-            Function::Migrate => ("DB_MIGRATOR_USER", "DB_MIGRATOR_PASSWORD"),
+        let (user, password, secret) = match function {
+            Function::Ingest => ("DB_USER", "DB_PASSWORD", "DB_SECRET_ARN"),
+            Function::Migrate => (
+                "DB_MIGRATOR_USER",
+                "DB_MIGRATOR_PASSWORD",
+                "DB_MIGRATOR_SECRET_ARN",
+            ),
         };
         Ok(Database {
             host: self.required("DB_HOST")?,
             port: self.port()?,
             name: self.required("DB_NAME")?,
             user: self.required(user)?,
-            auth: self.auth(password)?,
+            auth: self.auth(password, secret)?,
             ca: self.ca()?,
         })
     }
@@ -316,13 +344,17 @@ impl Environment {
         }
     }
 
-    fn auth(&self, password: &'static str) -> Result<Auth, Invalid> {
+    fn auth(&self, password: &'static str, secret: &'static str) -> Result<Auth, Invalid> {
         match self.text_or_default("DB_AUTH")?.as_str() {
             "password" => Ok(Auth::Password(Secret(self.required(password)?))),
             "iam" => Ok(Auth::Iam(self.aws_credentials()?)),
+            "secret" => Ok(Auth::Secret {
+                aws: self.aws()?,
+                arn: self.required(secret)?,
+            }),
             other => Err(invalid(
                 "DB_AUTH",
-                format!("must be iam or password, got {other:?}"),
+                format!("must be iam, password or secret, got {other:?}"),
             )),
         }
     }
@@ -419,7 +451,7 @@ mod tests {
             ),
             ("DB_PORT", Some("54x"), "got \"54x\""),
             ("DB_PASSWORD", None, "is not set; set it to its password"),
-            ("DB_AUTH", Some("md5"), "must be iam or password"),
+            ("DB_AUTH", Some("md5"), "must be iam, password or secret"),
             ("DB_CA", Some("mine"), "must be rds, system or the path"),
         ] {
             let environment = good().replaced([(name, value.map(str::to_owned))]);

@@ -114,6 +114,22 @@ mod tests {
         assert!(amazon_connector().is_ok());
     }
 
+    /// A stack that is not deployed anew for two years still connects.
+    #[test]
+    fn each_embedded_root_holds_for_two_more_years() {
+        let ahead = openssl::asn1::Asn1Time::days_from_now(2 * 365).unwrap();
+        let roots = openssl::x509::X509::stack_from_pem(pem_of(|_| true).as_bytes()).unwrap();
+        assert!(roots.len() > 80);
+        for root in roots {
+            let until = root.not_after();
+            assert!(
+                *until > ahead,
+                "{:?} ends {until}: take it out of roots.pem, or take Amazon's new bundle",
+                root.subject_name()
+            );
+        }
+    }
+
     #[test]
     fn a_file_without_a_certificate_trusts_nobody() {
         assert!(connector(&Ca::File("/dev/null".to_owned())).is_err());

@@ -28,7 +28,7 @@ use course::{Called, Course};
 
 /// One call, on the wire and back. Above the three seconds of `statement_timeout` that the login has, so that the
 /// server gives up first and says so.
-const CALL_TIMEOUT: Duration = Duration::from_secs(4);
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// All calls and connections of one beacon, and its wait for room: below the function's own ten seconds with a reserve
 /// for the answer.

@@ -28,6 +28,8 @@ mod ingest_watch;
 mod aws_requests;
 mod queue_outage;
 mod queue_breaker;
+mod ingest_secret;
+mod ingest_life;
 mod edge_gateways;
 mod corpus;
 mod beacon_quarantine;

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use site_tracking::config::{Function, VARIABLES};
+use site_tracking::db::CONNECT_TIMEOUT;
+use site_tracking::ingest::landing::{CALL_TIMEOUT, LANDING_TIMEOUT};
 use site_tracking::ingest::queue::BATCH_MAX;
 use site_tracking::ingest::replay::{LONGEST_PAUSE, QUEUE_KEEPS, REFUSALS_MAX};
 use site_tracking::migrate::catalogue::V001;
@@ -48,7 +50,7 @@ fn each_variable_that_a_function_must_have_is_set_and_none_that_it_does_not_read
         for variable in VARIABLES.iter().filter(|v| v.functions.contains(&function)) {
             let name = variable.name;
             let by_lambda = name.starts_with("AWS_") && name != "AWS_ENDPOINT_URL";
-            let for_passwords = name.ends_with("_PASSWORD");
+            let for_passwords = name.ends_with("_PASSWORD") || name.ends_with("_SECRET_ARN");
             assert_eq!(
                 by_lambda || for_passwords,
                 variable.meaning.contains("where DB_AUTH is"),
@@ -138,6 +140,35 @@ fn each_time_out_ends_within_the_one_that_waits_for_it() {
     assert!(seconds("MigrateFunction") < raw_layer()["ServiceTimeout"].as_u64().unwrap());
     let retries = &functions["MigrateFunction"]["Properties"]["EventInvokeConfig"]["MaximumRetryAttempts"];
     assert_eq!(retries.as_u64(), Some(0));
+}
+
+#[test]
+fn the_architecture_has_each_wait_of_a_beacon_within_the_one_around_it() {
+    let functions = resources("AWS::Serverless::Function");
+    let function = functions["IngestFunction"]["Properties"]["Timeout"].as_u64();
+    let waits = [
+        ("TCP, TLS, authentication", CONNECT_TIMEOUT.as_secs()),
+        ("`statement_timeout` of the login", statement_timeout_seconds()),
+        ("one call", CALL_TIMEOUT.as_secs()),
+        ("all calls of a beacon", LANDING_TIMEOUT.as_secs()),
+        ("the function", function.unwrap()),
+        ("the gateway", GATEWAY_SECONDS),
+    ];
+    let architecture = project_file("ARCHITECTURE.md");
+    for (name, seconds) in waits {
+        let cells = format!("| {name} | {seconds} s |");
+        assert!(architecture.contains(&cells), "ARCHITECTURE.md lacks {cells}");
+    }
+    assert!(waits.windows(2).all(|pair| pair[0].1 < pair[1].1), "{waits:?}");
+}
+
+/// As `migrate` gives it to the login of ingest.
+fn statement_timeout_seconds() -> u64 {
+    let login = project_file("functions/migrate/login.rs");
+    let (_, value) = login
+        .split_once("const STATEMENT_TIMEOUT: &str = \"")
+        .expect("the constant");
+    value.split('s').next().unwrap().parse().unwrap()
 }
 
 #[test]

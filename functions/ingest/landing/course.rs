@@ -97,7 +97,10 @@ impl Course<'_> {
         };
         let calling = call::call(client, self.landing, events, audit);
         let answered = tokio::time::timeout(self.patience(), calling).await;
-        let answer = answered.map_err(|_| Fault::TimedOut)?;
+        let Ok(answer) = answered else {
+            self.database.cancel(client).await;
+            return Err(Fault::TimedOut);
+        };
         if let Ok(answer) = &answer {
             self.effort.audit_error = self.effort.audit_error.take().or(answer.audit_error.clone());
         }
