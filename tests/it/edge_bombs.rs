@@ -104,11 +104,11 @@ async fn twenty_of_the_largest_bodies_at_once_are_stored_or_asked_to_come_again(
     };
     let batch = format!(r#"{{"batch":[{{"a":1}}],"v":"{}"}}"#, "x".repeat(1024 * 1024));
     let bodies = [
+        gzip(batch.as_bytes()),
         filled(r#"{"a":""#, r#""}"#),
         filled(r#"[{"a":1},{"a":""#, r#""}]"#),
         filled("a=", "&b=1"),
         filled(r#"{"nul":"\u0000"#, r#""}"#),
-        gzip(batch.as_bytes()),
     ];
     let post = |body: &[u8]| {
         Request::post(Shape::V2, site.key.expose(), "")
@@ -135,9 +135,12 @@ async fn twenty_of_the_largest_bodies_at_once_are_stored_or_asked_to_come_again(
     let answer = answer_of(ingest.api.invoke(post(&bodies[0]), REMAINING)).await;
     assert_eq!((answer.status, site.count().await), (200, committed + 1));
     let log = ingest.stop().await;
-    let faults = log.matches("\"outcome\":\"fault\"").count();
-    assert_eq!(faults, log.matches("\"tag\":\"no_room\"").count(), "{log}");
-    println!("{committed} events stored, {faults} beacons without room");
+    let without_room = log.matches("\"tag\":\"no_room\"").count();
+    println!("{committed} events stored, {without_room} beacons without room");
+    assert!(
+        without_room > 0,
+        "as many of the largest as this have to wait: {log}"
+    );
     fs::remove_file(program).unwrap();
 }
 

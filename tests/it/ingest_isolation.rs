@@ -13,15 +13,19 @@ use crate::support::site::Site;
 use crate::support::wait;
 use crate::INGEST;
 
-/// Refuses events called poison, after `poison_s`; takes half a second for one called slow.
-async fn with_trigger(poison_s: f32) -> Site {
+/// What an event called slow waits for.
+const HALF_A_SECOND: &str = "pg_sleep(0.5)";
+const LOCK: &str = "pg_advisory_xact_lock(1)";
+
+/// Refuses events called poison, after `poison_s`; one called slow waits for `slow`.
+async fn with_trigger(poison_s: f32, slow: &str) -> Site {
     let site = Site::new().await;
     let sql = format!(
         "create function public.judge() returns trigger language plpgsql as $$ begin
            if new.raw_payload ? 'poison' then
              perform pg_sleep({poison_s}); raise exception 'canary' using errcode = '22003';
            end if;
-           if new.raw_payload ? 'slow' then perform pg_sleep(0.5); end if;
+           if new.raw_payload ? 'slow' then perform {slow}; end if;
            return new; end $$;
          create trigger judge before insert on raw.site_tracking_events_r
            for each row execute function public.judge()"
@@ -41,9 +45,9 @@ fn batch(site: &Site) -> Request {
     Request::post(Shape::V2, site.key.expose(), &format!("[{}]", events.join(",")))
 }
 
-/// Waits for a session of ingest that sleeps and is none of `known`.
+/// Waits for a session of ingest that stands at the slow event and is none of `known`.
 async fn another_sleeper(site: &Site, known: &mut Vec<i32>) {
-    let sql = "select pid from pg_stat_activity where usename = $1 and wait_event = 'PgSleep'
+    let sql = "select pid from pg_stat_activity where usename = $1 and wait_event in ('PgSleep', 'advisory')
                and not pid = any ($2)";
     let found = wait::until_async("a pass under way", Duration::from_secs(10), || async {
         let rows = site.admin.query(sql, &[&site.login, &*known]).await.unwrap();
@@ -63,7 +67,7 @@ fn answer_of(outcome: Outcome) -> Answer {
 #[tokio::test]
 async fn a_pass_that_is_cut_half_way_leaves_all_of_the_beacon_or_nothing() {
     for (cuts, status, rows) in [(1, 200, 20), (2, 503, 0)] {
-        let site = with_trigger(0.0).await;
+        let site = with_trigger(0.0, HALF_A_SECOND).await;
         let proxy = Proxy::transparent(site.database.cluster.port).await;
         let environment = site.environment_with(&[("DB_PORT", &proxy.port.to_string())]);
         let ingest = site.start_with(INGEST, &environment).await;
@@ -89,15 +93,18 @@ async fn a_pass_that_is_cut_half_way_leaves_all_of_the_beacon_or_nothing() {
 
 #[tokio::test]
 async fn a_beacon_that_comes_meanwhile_is_committed_by_itself() {
-    let site = with_trigger(0.0).await;
+    let site = with_trigger(0.0, LOCK).await;
     let environment = site.environment_with(&[("AWS_LAMBDA_MAX_CONCURRENCY", "8")]);
     let ingest = site.start_with(INGEST, &environment).await;
     let single = Request::post(Shape::V2, site.key.expose(), r#"{"n":"canary"}"#);
     assert_eq!(ingest.send(&single).await.status, 200);
+    let lock = |sql: &'static str| site.admin.batch_execute(sql);
+    lock("select pg_advisory_lock(1)").await.unwrap();
     let waiting = ingest.api.invoke(batch(&site).json(), REMAINING);
     another_sleeper(&site, &mut Vec::new()).await;
     assert_eq!(ingest.send(&single).await.status, 200);
     assert_eq!(site.count().await, 2, "nothing of the pass is there yet");
+    lock("select pg_advisory_unlock(1)").await.unwrap();
     let answer = answer_of(waiting.await.unwrap());
     assert_eq!((answer.status, &answer.body["stored"]), (200, &json!(19)));
     assert_eq!(site.count().await, 22);
@@ -106,7 +113,7 @@ async fn a_beacon_that_comes_meanwhile_is_committed_by_itself() {
 
 #[tokio::test]
 async fn a_pass_that_takes_too_long_quarantines_what_is_left_in_time() {
-    let site = with_trigger(0.1).await;
+    let site = with_trigger(0.1, HALF_A_SECOND).await;
     let ingest = site.start(INGEST).await;
     let events: Vec<String> = (0..400).map(|n| format!(r#"{{"poison":{n}}}"#)).collect();
     let body = format!("[{}]", events.join(","));
@@ -126,7 +133,7 @@ async fn a_pass_that_takes_too_long_quarantines_what_is_left_in_time() {
 
 #[tokio::test]
 async fn an_audit_that_hangs_costs_one_statement_timeout_also_in_a_second_pass() {
-    let site = with_trigger(0.0).await;
+    let site = with_trigger(0.0, HALF_A_SECOND).await;
     let sql = format!(
         "create or replace function raw.audit_tracking_events(p_tenant_hk bytea, p_event_ids bigint[], p_batch_id varchar)
          returns text language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
