@@ -52,3 +52,49 @@ impl Environment {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_two_queues_or_none_and_a_fault_names_the_variable() {
+        let url = "https://sqs.eu-west-1.amazonaws.com/1/events";
+        for (queue, dead_letters, expected) in [
+            (None, None, Ok(false)),
+            (Some("off"), Some("off"), Ok(false)),
+            (Some(url), Some(url), Ok(true)),
+            (
+                Some(url),
+                None,
+                Err("DEAD_LETTERS_URL is off and QUEUE_URL is not"),
+            ),
+            (
+                None,
+                Some(url),
+                Err("QUEUE_URL is off and DEAD_LETTERS_URL is not"),
+            ),
+            (
+                Some("events"),
+                Some(url),
+                Err("QUEUE_URL must be off or the URL of a queue, got \"events\""),
+            ),
+        ] {
+            let owned = |value: Option<&str>| value.map(str::to_owned);
+            let environment = Environment::of_process().replaced([
+                ("QUEUE_URL", owned(queue)),
+                ("DEAD_LETTERS_URL", owned(dead_letters)),
+                ("AWS_REGION", Some("eu-west-1".to_owned())),
+                ("AWS_ACCESS_KEY_ID", Some("id".to_owned())),
+                ("AWS_SECRET_ACCESS_KEY", Some("secret".to_owned())),
+                ("AWS_SESSION_TOKEN", None),
+                ("AWS_ENDPOINT_URL", None),
+            ]);
+            match (environment.queue(), expected) {
+                (Ok(found), Ok(is_there)) => assert_eq!(found.is_some(), is_there, "{queue:?}"),
+                (Err(fault), Err(says)) => assert!(fault.to_string().starts_with(says), "{fault}"),
+                (found, _) => panic!("{queue:?} {dead_letters:?}: {found:?}"),
+            }
+        }
+    }
+}

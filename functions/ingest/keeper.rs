@@ -76,6 +76,14 @@ impl Keeper {
             Err(Failure::Fault(fault)) => fault,
             Err(other) => return Err(other),
         };
+        #[cfg(feature = "plant-acknowledge-before-commit")]
+        if effort.calls > 0 {
+            return Ok(Kept::Landed(super::plants::as_if_committed(landing)));
+        }
+        #[cfg(feature = "plant-drop-when-open")]
+        if matches!(fault, Fault::Spared) {
+            return Ok(Kept::Queued(Queued::of(landing, fault)));
+        }
         if let Some(queue) = &self.queue {
             match queue.take(landing).await {
                 Ok(()) => return Ok(Kept::Queued(Queued::of(landing, fault))),

@@ -29,6 +29,7 @@ pub mod landing;
 pub mod queue;
 pub mod replay;
 pub mod dead_letters;
+mod plants;
 pub mod explain;
 pub mod health;
 pub mod failure;

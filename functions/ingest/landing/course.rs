@@ -44,6 +44,10 @@ impl Course<'_> {
     pub async fn call(&mut self, events: &[Event<'_>]) -> Result<Called, Failure> {
         let mut may_repeat = true;
         loop {
+            #[cfg(feature = "plant-new-key-per-retry")]
+            let renamed = crate::ingest::plants::with_new_keys(events);
+            #[cfg(feature = "plant-new-key-per-retry")]
+            let events = if may_repeat { events } else { &renamed };
             let client = self.client().await?;
             let answered = self.once(&client, events).await;
             // An error that is not the database's own came instead of its answer.
