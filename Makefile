@@ -4,14 +4,19 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run test check check-release fuzz fuzz-proof mutants bench build tools clean
+.PHONY: help run test check check-release fuzz fuzz-proof mutants bench build tools clean status plan plan-rollback rollback absent
 
 bin := .tools/python/bin
-judges := $(addprefix functions/ingest/,route.rs caller.rs caller/** api_event/** beacon.rs beacon/** reply.rs reply/**)
+judges := functions/migrate/plan.rs functions/migrate/cfn_event.rs $(addprefix functions/ingest/,route.rs caller.rs caller/** api_event/** beacon.rs beacon/** reply.rs reply/**)
 
 # Executions of each fuzz target, and the seconds after which they are cut off: as part of a check, and for long.
 fuzz_check := 40000 20
 fuzz_long := 1100000 1800
+
+PORT ?= 9000
+comma := ,
+invoke = $(bin)/cargo-lambda lambda invoke migrate --invoke-address 127.0.0.1 --invoke-port $(PORT) --data-ascii
+undo = $(if $(VERSION),$(comma)"version":"$(VERSION)")$(if $(DROP_ROWS),$(comma)"drop_rows":$(DROP_ROWS))$(if $(OWNERS),$(comma)"owners":$(OWNERS))
 
 help: # list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*# (.*)$$/make \1\t\2/p' Makefile | expand -t 20
@@ -21,6 +26,22 @@ run: # PostgreSQL, V001, a key and the ingest function on this machine, until Ct
 	@cargo build --bins
 	@cargo build --example run
 	@exec "$${CARGO_TARGET_DIR:-target}/debug/examples/run"
+
+status: # what there is, who owns it, what waits; of the functions that run on PORT
+	@$(invoke) '{"action":"status"}'
+
+plan: # what an apply would do now
+	@$(invoke) '{"action":"plan"}'
+
+plan-rollback: VERSION ?= V001
+plan-rollback: # what a rollback would do now; DROP_ROWS= and OWNERS= as for the rollback
+	@$(invoke) '{"action":"plan","of":"rollback"$(undo)}'
+
+rollback: # take V001 away; VERSION=V001, DROP_ROWS= the exact number of events, OWNERS= of stacks
+	@$(invoke) '{"action":"rollback"$(undo)}'
+
+absent: # whether nothing of V001 is left
+	@$(invoke) '{"action":"verify","expect":"absent"}'
 
 test: # all tests, against real PostgreSQL and the real binaries
 	@tools/install test
@@ -54,10 +75,10 @@ fuzz: # random beacons and gateway events, guided by coverage, two million and m
 fuzz-proof: # a planted overflow and a planted panic are each found by what make check runs
 	fuzz/proof $(fuzz_check)
 
-mutants: # faults put one by one into the files that judge a sender; the unit tests must find each; two hours
+mutants: # faults put one by one into the files that judge a sender or a deploy; the unit tests must find each; two hours
 	@tools/install test
 	@tools/install mutants
-	PATH="$$PWD/.tools/bin:$$PATH" cargo mutants --no-shuffle --output target $(judges:%=--file '%') --cargo-arg=--lib -- ingest::
+	PATH="$$PWD/.tools/bin:$$PATH" cargo mutants --no-shuffle --output target $(judges:%=--file '%') --cargo-arg=--lib -- ingest:: migrate::
 
 bench: # round trips, times, memory and write-ahead log of one event, side by side with the floor
 	@tools/install run

@@ -305,7 +305,7 @@ impl Environment {
             "debug" => Ok(LogLevel::Debug),
             other => Err(invalid(
                 "LOG_LEVEL",
-                format!("must be info or debug, got {other:?}"),
+                format!("must be info or debug, got {}", withheld(other)),
             )),
         }
     }
@@ -339,7 +339,7 @@ impl Environment {
             Ok(port) if port > 0 => Ok(port),
             _ => Err(invalid(
                 "DB_PORT",
-                format!("must be a number from 1 to 65535, got {text:?}"),
+                format!("must be a number from 1 to 65535, got {}", withheld(&text)),
             )),
         }
     }
@@ -354,7 +354,7 @@ impl Environment {
             }),
             other => Err(invalid(
                 "DB_AUTH",
-                format!("must be iam, password or secret, got {other:?}"),
+                format!("must be iam, password or secret, got {}", withheld(other)),
             )),
         }
     }
@@ -366,7 +366,10 @@ impl Environment {
             path if path.contains(std::path::MAIN_SEPARATOR) => Ok(Ca::File(path.to_owned())),
             other => Err(invalid(
                 "DB_CA",
-                format!("must be rds, system or the path of a PEM file, got {other:?}"),
+                format!(
+                    "must be rds, system or the path of a PEM file, got {}",
+                    withheld(other)
+                ),
             )),
         }
     }
@@ -394,6 +397,14 @@ impl Environment {
             )),
             Some(text) => Ok(Some(text.to_owned())),
         }
+    }
+}
+
+/// A wrong value as a failure tells it, which is logged: by its length. It may be a secret in the wrong place.
+pub fn withheld(value: &str) -> String {
+    match value.chars().count() {
+        1 => "1 character".to_owned(),
+        count => format!("{count} characters"),
     }
 }
 
@@ -447,9 +458,9 @@ mod tests {
             (
                 "DB_PORT",
                 Some("0"),
-                "must be a number from 1 to 65535, got \"0\"",
+                "must be a number from 1 to 65535, got 1 character",
             ),
-            ("DB_PORT", Some("54x"), "got \"54x\""),
+            ("DB_PORT", Some("54x"), "got 3 characters"),
             ("DB_PASSWORD", None, "is not set; set it to its password"),
             ("DB_AUTH", Some("md5"), "must be iam, password or secret"),
             ("DB_CA", Some("mine"), "must be rds, system or the path"),

@@ -45,12 +45,12 @@ begin
     where n.nspname in ('raw', 'migrations')
       and not (has_schema_privilege(n.oid, 'USAGE') and has_schema_privilege(n.oid, 'CREATE'))
     union
-    select format('grant %I to %I', pg_get_userbyid(c.relowner), current_user)
+    select format('alter table raw.%I owner to %I', c.relname, current_user)
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where n.nspname = 'raw' and c.relname in ('site_tracking_events_r', 'site_tracking_keys_r')
       and not pg_has_role(c.relowner, 'USAGE')
     union
-    select format('grant %I to %I', pg_get_userbyid(p.proowner), current_user)
+    select format('alter function %s owner to %I', p.oid::regprocedure, current_user)
     from pg_proc p join pg_namespace n on n.oid = p.pronamespace
     where n.nspname = 'raw'
       and p.proname in ('ingest_tracking_event', 'ingest_tracking_beacon', 'audit_tracking_events',
@@ -800,7 +800,7 @@ begin
     execute format('grant usage on schema raw to %I', v_role);
     if not has_schema_privilege(v_role, 'raw', 'USAGE') then
       raise exception 'role % may not grant usage on schema raw to %', current_user, v_role
-        using errcode = 'TR013', hint = format('grant usage on schema raw to %I', v_role);
+        using errcode = 'TR013', hint = format('grant usage on schema raw to %I with grant option', current_user);
     end if;
   end loop;
   if exists (select from pg_roles where rolname = 'tracking_ingest_role') then

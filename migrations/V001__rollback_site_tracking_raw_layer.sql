@@ -35,12 +35,12 @@ begin
   perform pg_advisory_xact_lock(hashtextextended('site_tracking_raw_layer', 0));
   select string_agg(remedy, '; ' order by remedy) into v_missing
   from (
-    select format('grant %I to %I', pg_get_userbyid(c.relowner), current_user) as remedy
+    select format('alter table raw.%I owner to %I', c.relname, current_user) as remedy
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where n.nspname = 'raw' and c.relname in ('site_tracking_events_r', 'site_tracking_keys_r')
       and v_mode <> 'leave' and not pg_has_role(c.relowner, 'USAGE')
     union
-    select format('grant %I to %I', pg_get_userbyid(p.proowner), current_user)
+    select format('alter function %s owner to %I', p.oid::regprocedure, current_user)
     from pg_proc p join pg_namespace n on n.oid = p.pronamespace
     where n.nspname = 'raw' and p.proname in ('ingest_tracking_event', 'ingest_tracking_beacon',
         'audit_tracking_events', 'origin_is_allowed', 'quarantined_bytes', 'requeue_quarantined')
@@ -122,6 +122,12 @@ begin
       perform set_config('tracking.notes', 'no ledger row says that V001 made: ' || array_to_string(v_adopted, ', '),
         false);
     end if;
+  end if;
+  if current_setting('tracking.mode') not in ('leave', 'retain') and 'schema raw' <> all (v_adopted) and exists (
+    select from pg_namespace where nspname = 'raw' and not pg_has_role(nspowner, 'USAGE'))
+  then
+    raise exception 'role % may not drop schema raw in database %', current_user, current_database()
+      using errcode = 'TR013', hint = format('alter schema raw owner to %I', current_user);
   end if;
   perform set_config('tracking.before', v_before::text, false);
   perform set_config('tracking.made', array(select unnest(v_before) except select unnest(v_adopted))::text, false);

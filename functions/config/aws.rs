@@ -68,7 +68,7 @@ impl Environment {
         let endpoint = Endpoint::parse(&text);
         endpoint.map(Some).ok_or_else(|| {
             let rule = "must be https://host:port, or http://host:port on loopback";
-            invalid(NAME, format!("{rule}, got {text:?}"))
+            invalid(NAME, format!("{rule}, got {}", super::withheld(&text)))
         })
     }
 }

@@ -63,7 +63,7 @@ impl Environment {
 }
 
 fn must_be(name: &'static str, rule: &str, value: &str) -> Invalid {
-    invalid(name, format!("must be {rule}, got {value:?}"))
+    invalid(name, format!("must be {rule}, got {}", super::withheld(value)))
 }
 
 #[cfg(test)]
@@ -91,18 +91,18 @@ mod tests {
             (
                 "IP_MODE",
                 "None",
-                Err("must be full, truncated or none, got \"None\""),
+                Err("must be full, truncated or none, got 4 characters"),
             ),
             ("TRUSTED_PROXIES", "0", Ok(())),
             ("TRUSTED_PROXIES", "255", Ok(())),
             (
                 "TRUSTED_PROXIES",
                 "256",
-                Err("must be a number from 0 to 255, got \"256\""),
+                Err("must be a number from 0 to 255, got 3 characters"),
             ),
-            ("TRUSTED_PROXIES", "-1", Err("got \"-1\"")),
+            ("TRUSTED_PROXIES", "-1", Err("got 2 characters")),
             ("EXPLAIN", "on", Ok(())),
-            ("EXPLAIN", "1", Err("must be on or off, got \"1\"")),
+            ("EXPLAIN", "1", Err("must be on or off, got 1 character")),
         ] {
             let environment = Environment(BTreeMap::new()).replaced([(name, Some(value.to_owned()))]);
             match (environment.edge(), expected) {

@@ -15,17 +15,20 @@ use super::catalogue::V001;
 use super::failure::Failure;
 use super::fields::Fields;
 use super::guard;
-use super::keys::{self, Wanted, Which};
+use super::keys;
 use super::ledger;
-use super::plan::Wish;
-use super::properties;
-use super::run::{self, Order};
+use super::run;
 use super::time_left::{self, Work};
 use crate::config::{self, Environment, Function};
 use crate::db;
 
+mod asked;
+
+use asked::{Action, Expect};
+
 /// All actions, as the answer to an unknown one lists them.
-pub const NAMES: [&str; 7] = [
+pub const NAMES: [&str; 8] = [
+    "plan",
     "apply",
     "rollback",
     "verify",
@@ -34,25 +37,6 @@ pub const NAMES: [&str; 7] = [
     "revoke_key",
     "list_keys",
 ];
-
-/// What is asked for.
-#[derive(Debug)]
-enum Action {
-    Run(Order),
-    Verify(Expect),
-    Status,
-    CreateKey(Wanted),
-    RevokeKey(Which),
-    ListKeys(Option<String>),
-    #[cfg(feature = "provoke-panic")]
-    Panic,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Expect {
-    Present,
-    Absent,
-}
 
 /// What is no name of ours may be a secret in the wrong place: it is neither repeated nor logged.
 fn is_known(name: &str) -> bool {
@@ -87,7 +71,7 @@ async fn dispatch(
     request_id: &str,
     deadline_ms: u64,
 ) -> Result<Map<String, Value>, Failure> {
-    let action = action(&Fields::of(event), request_id)?;
+    let action = asked::asked(&Fields::of(event), request_id)?;
     environment.log_level()?;
     let database = environment.database(Function::Migrate)?;
     let end = time_left::end_of(Work::Direct, deadline_ms, std::time::SystemTime::now())?;
@@ -150,182 +134,4 @@ async fn verify(client: &Client, expect: Expect) -> Result<Map<String, Value>, F
         ("expect".to_owned(), json!(expect)),
         ("differences".to_owned(), json!(differences)),
     ]))
-}
-
-fn action(fields: &Fields<'_>, request_id: &str) -> Result<Action, Failure> {
-    match fields.text("action").as_deref() {
-        Some("apply") => apply(fields, request_id),
-        Some("rollback") => rollback(fields, request_id),
-        Some("verify") => match fields.text("expect").as_deref() {
-            None | Some("present") => Ok(Action::Verify(Expect::Present)),
-            Some("absent") => Ok(Action::Verify(Expect::Absent)),
-            Some(other) => Err(Failure::request(
-                format!("expect must be present or absent, got {other:?}"),
-                "leave it out for present",
-            )),
-        },
-        Some("status") => Ok(Action::Status),
-        Some("create_key") => create_key(fields).map(Action::CreateKey),
-        Some("revoke_key") => {
-            let (key, hash) = (fields.text("key"), fields.text("api_key_hk"));
-            Which::of(key.as_deref(), hash.as_deref()).map(Action::RevokeKey)
-        }
-        Some("list_keys") => Ok(Action::ListKeys(fields.text("tenant_bk"))),
-        #[cfg(feature = "provoke-panic")]
-        Some("panic") => Ok(Action::Panic),
-        other => Err(Failure::request(
-            match other {
-                Some(other) => format!(
-                    "there is no action of that name ({} characters)",
-                    other.chars().count()
-                ),
-                None => "the event is neither CloudFormation's nor one with an action".to_owned(),
-            },
-            format!("the actions are {}", NAMES.join(", ")),
-        )),
-    }
-}
-
-fn apply(fields: &Fields<'_>, request_id: &str) -> Result<Action, Failure> {
-    let login = fields
-        .has("ingest_user")
-        .then(|| properties::login(fields, "ingest_user", "ingest_connection_limit"))
-        .transpose()?;
-    Ok(Action::Run(Order {
-        wish: Wish::Have(None),
-        login,
-        environment: properties::environment(fields, "environment")?,
-        request_id: request_id.to_owned(),
-    }))
-}
-
-/// By hand a rollback wants to hear the version, so that nobody undoes what they did not mean.
-fn rollback(fields: &Fields<'_>, request_id: &str) -> Result<Action, Failure> {
-    let version = fields.text("version");
-    if version.as_deref() != Some(V001.version) {
-        return Err(Failure::request(
-            format!("version must be {:?}, got {version:?}", V001.version),
-            "name the version that is to be rolled back",
-        ));
-    }
-    let rows = number(fields, "drop_rows", "of rows", "leave it out to keep rows safe")?;
-    let owners = number(
-        fields,
-        "owners",
-        "of stacks that own the layer",
-        "see status; leave it out where no stack does",
-    )?;
-    Ok(Action::Run(Order {
-        wish: Wish::Gone { rows, owners },
-        login: None,
-        environment: None,
-        request_id: request_id.to_owned(),
-    }))
-}
-
-fn number<N: std::str::FromStr>(
-    fields: &Fields<'_>,
-    name: &str,
-    what: &str,
-    remedy: &str,
-) -> Result<Option<N>, Failure> {
-    if !fields.has(name) {
-        return Ok(None);
-    }
-    let text = fields.text(name).unwrap_or_default();
-    let number = text.parse().map_err(|_| {
-        Failure::request(
-            format!("{name} must be the exact number {what}, got {text:?}"),
-            remedy,
-        )
-    })?;
-    Ok(Some(number))
-}
-
-fn create_key(fields: &Fields<'_>) -> Result<Wanted, Failure> {
-    let origins = fields.raw("allowed_origins");
-    let allowed_origins = origins
-        .map(|raw| serde_json::from_str(raw.get()))
-        .transpose()
-        .map_err(|_| {
-            Failure::request(
-                "allowed_origins must be a list of texts",
-                "write [\"https://shop.example\"], or leave it out to allow any origin",
-            )
-        })?;
-    Wanted {
-        tenant_bk: fields.text("tenant_bk").unwrap_or_default(),
-        label: fields.text("label"),
-        allowed_origins,
-    }
-    .checked()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_cannot_be_meant_is_refused_with_what_can() {
-        for (event, says) in [
-            ("{}", "the actions are apply, rollback"),
-            ("[]", "neither CloudFormation's nor one with an action"),
-            (
-                r#"{"action":"drop"}"#,
-                "there is no action of that name (4 characters): the actions are",
-            ),
-            (r#"{"action":["apply"]}"#, "the actions are apply"),
-            (r#"{"action":"rollback"}"#, "version must be \"V001\", got None"),
-            (r#"{"action":"rollback","version":"V002"}"#, "got Some(\"V002\")"),
-            (
-                r#"{"action":"rollback","version":"V001","drop_rows":"all"}"#,
-                "the exact number",
-            ),
-            (
-                r#"{"action":"rollback","version":"V001","drop_rows":-1}"#,
-                "the exact number",
-            ),
-            (
-                r#"{"action":"rollback","version":"V001","owners":["all"]}"#,
-                "owners must be the exact number of stacks",
-            ),
-            (r#"{"action":"verify","expect":"gone"}"#, "present or absent"),
-            (r#"{"action":"create_key"}"#, "tenant_bk must have 1 to 255"),
-            (
-                r#"{"action":"create_key","tenant_bk":"a\u0000b"}"#,
-                "tenant_bk has a character U+0000",
-            ),
-            (
-                r#"{"action":"create_key","tenant_bk":"t","label":"\u0000"}"#,
-                "label has a character U+0000",
-            ),
-            (
-                r#"{"action":"create_key","tenant_bk":"t","allowed_origins":"x"}"#,
-                "a list of texts",
-            ),
-            (
-                r#"{"action":"create_key","tenant_bk":"t","allowed_origins":[1]}"#,
-                "a list of texts",
-            ),
-            (r#"{"action":"revoke_key"}"#, "either key or api_key_hk"),
-            (
-                r#"{"action":"apply","environment":"PROD"}"#,
-                "DEV, TEST, STAGING or PRODUCTION",
-            ),
-        ] {
-            let event: Box<RawValue> = serde_json::from_str(event).unwrap();
-            let failure = action(&Fields::of(&event), "r").unwrap_err().to_string();
-            assert!(failure.contains(says), "{event}: {failure}");
-        }
-    }
-
-    #[test]
-    fn each_name_is_an_action() {
-        for name in NAMES {
-            let event = json!({"action": name, "version": "V001", "tenant_bk": "t",
-                "api_key_hk": "00".repeat(32)});
-            let event = serde_json::value::to_raw_value(&event).unwrap();
-            assert!(action(&Fields::of(&event), "r").is_ok(), "{name}");
-        }
-    }
 }

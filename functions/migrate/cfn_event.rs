@@ -9,6 +9,8 @@ use std::fmt;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
+use crate::config::withheld;
+
 use super::failure::Failure;
 use super::fields::Fields;
 
@@ -116,7 +118,10 @@ impl Request {
             Some("Update") => Ok(Self::Update),
             Some("Delete") => Ok(Self::Delete),
             other => Err(Failure::request(
-                format!("RequestType must be Create, Update or Delete, got {other:?}"),
+                format!(
+                    "RequestType must be Create, Update or Delete, got {}",
+                    other.map_or("none".to_owned(), withheld)
+                ),
                 "send what CloudFormation sends to a custom resource",
             )),
         }
@@ -145,7 +150,11 @@ mod tests {
             ("7", "")
         );
         assert!(Request::of(&event, &envelope).is_err());
-        assert!(!format!("{envelope:?}").contains("there"));
+        let shown = format!("{envelope:?}");
+        assert!(
+            shown.contains("ResponseUrl(..)") && !shown.contains("there"),
+            "{shown}"
+        );
     }
 
     #[test]
@@ -195,5 +204,28 @@ mod tests {
             id("s", "l", "1"),
             "site-tracking/043a718774c572bd8a25adbeb1bfcd5c/l"
         );
+    }
+
+    #[test]
+    fn a_create_that_made_nothing_is_known_by_its_own_id_alone() {
+        let envelope = |id: &str| {
+            let event = raw(&format!(
+                r#"{{"StackId":"s","LogicalResourceId":"l","PhysicalResourceId":"{id}"}}"#
+            ));
+            Envelope::of(&event).unwrap()
+        };
+        let own = envelope("").own_id();
+        assert_eq!(envelope("").not_created_id(), format!("{own}/not-created"));
+        for (id, known, nothing) in [
+            ("", false, false),
+            (own.as_str(), true, false),
+            (&format!("{own}/not-created"), true, true),
+            ("made-up/not-created", true, false),
+            ("/not-created", true, false),
+        ] {
+            let envelope = envelope(id);
+            assert_eq!(envelope.physical_resource_id.is_some(), known, "{id:?}");
+            assert_eq!(envelope.was_not_created(), nothing, "{id:?}");
+        }
     }
 }

@@ -180,7 +180,7 @@ impl From<tokio_postgres::Error> for Failure {
 
 impl Failure {
     fn of_database(error: &DbError) -> Self {
-        let message = match error.detail() {
+        let message = match error.detail().filter(|_| !shows_a_row(error.code())) {
             Some(detail) => format!("{}; {detail}", error.message()),
             None => error.message().to_owned(),
         };
@@ -200,6 +200,11 @@ impl Failure {
             may_have_made: false,
         }
     }
+}
+
+/// Whether the detail is the row that was refused, with all that is in it.
+fn shows_a_row(code: &SqlState) -> bool {
+    [SqlState::CHECK_VIOLATION, SqlState::NOT_NULL_VIOLATION].contains(code)
 }
 
 fn object(error: &DbError) -> Option<String> {

@@ -10,6 +10,7 @@ use tokio_postgres::Client;
 
 use super::failure::{Failure, Kind};
 use super::origin;
+use crate::config::withheld;
 use crate::site_key::SiteKey;
 
 /// Length of `raw.site_tracking_keys_r.tenant_bk`.
@@ -133,11 +134,17 @@ async fn tenant(client: &Client, tenant_bk: &str) -> Result<Vec<u8>, Failure> {
     match rows.as_slice() {
         [row] => Ok(row.get(0)),
         [] => Err(Failure::refused(
-            format!("auth.tenant_h has no tenant with tenant_bk {tenant_bk:?}"),
+            format!(
+                "auth.tenant_h has no tenant with this tenant_bk of {}",
+                withheld(tenant_bk)
+            ),
             "load the tenant first, or correct tenant_bk; no tenant is made here",
         )),
         _ => Err(Failure::refused(
-            format!("auth.tenant_h has more than one tenant with tenant_bk {tenant_bk:?}"),
+            format!(
+                "auth.tenant_h has more than one tenant with this tenant_bk of {}",
+                withheld(tenant_bk)
+            ),
             "make tenant_bk unique: a key must name exactly one tenant",
         )),
     }
@@ -222,6 +229,15 @@ pub async fn revoke(client: &Client, which: &Which) -> Result<Map<String, Value>
         ("label", json!(row.get::<_, Option<String>>(2))),
         ("revoked_at", row.get(3)),
     ]))
+}
+
+/// The tenant whose keys are to be listed; `None`: all.
+///
+/// # Errors
+/// It holds what PostgreSQL does not store.
+pub fn listed(tenant_bk: Option<String>) -> Result<Option<String>, Failure> {
+    storable("tenant_bk", tenant_bk.as_deref().unwrap_or_default())?;
+    Ok(tenant_bk)
 }
 
 /// Lists keys, newest first, without the keys; of one tenant or of all.

@@ -8,9 +8,11 @@ use serde_json::{json, Map, Value};
 use tokio_postgres::types::Type;
 use tokio_postgres::Client;
 
+use super::backlog;
 use super::catalogue::Migration;
 use super::failure::Failure;
 use super::plan::{Found, Owner};
+use super::rights;
 
 /// PostgreSQL that V001 needs, as `server_version_num` has it.
 const OLDEST_SERVER: i32 = 120_000;
@@ -103,6 +105,7 @@ pub async fn objects(client: &Client) -> Result<Vec<String>, Failure> {
 /// # Errors
 /// The database's.
 pub async fn found(client: &Client, migration: &Migration) -> Result<Found, Failure> {
+    rights::to_look(client).await?;
     let mut found = Found {
         objects: objects(client).await?,
         ..Found::default()
@@ -171,7 +174,7 @@ pub async fn verify(client: &Client, migration: &Migration) -> Result<(), Failur
     Ok(())
 }
 
-/// What `status` tells: the layer, its owners, its rows, its last attempts.
+/// What `status` tells: the layer, its owners, its rows and those that wait, its ids, its last attempts.
 ///
 /// # Errors
 /// The database's.
@@ -182,6 +185,7 @@ pub async fn status(client: &Client, migration: &Migration) -> Result<Map<String
     put("version", json!(migration.version));
     put("installed", json!(!found.objects.is_empty()));
     put("objects", json!(found.objects));
+    put("drift", json!(found.differences.is_some()));
     put("differences", json!(found.differences));
     put("owners", json!(found.owners));
     put("made_by_hand", json!(found.made_by_hand));
@@ -189,16 +193,22 @@ pub async fn status(client: &Client, migration: &Migration) -> Result<Map<String
     put("checksum_of_this_function", json!(migration.checksum()));
     put("events", events(client, &found).await?);
     put("last_attempts", last_attempts(client).await?);
+    if has_events(&found) {
+        status.extend(backlog::figures(client).await?);
+    }
     Ok(status)
+}
+
+fn has_events(found: &Found) -> bool {
+    found
+        .objects
+        .iter()
+        .any(|o| o == "table raw.site_tracking_events_r")
 }
 
 /// Exact counts cost a scan of a big table: `status` gives the planner's estimate and whether there is any row.
 async fn events(client: &Client, found: &Found) -> Result<Value, Failure> {
-    if !found
-        .objects
-        .iter()
-        .any(|o| o == "table raw.site_tracking_events_r")
-    {
+    if !has_events(found) {
         return Ok(Value::Null);
     }
     let rows = client

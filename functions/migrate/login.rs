@@ -42,6 +42,8 @@ pub struct Standing {
     pub is_iam_ready: bool,
     /// [`INGEST_ROLE`] is there.
     pub role_exists: bool,
+    /// Who asks.
+    pub migrator: String,
 }
 
 const STANDING: &str = "
@@ -65,7 +67,8 @@ select r.oid is not null,
       join pg_catalog.pg_database d on d.datname = pg_catalog.current_database()
       where o.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass and o.refobjid = r.oid and o.deptype = 'o'
         and (o.dbid = d.oid or o.classid = 'pg_catalog.pg_database'::pg_catalog.regclass and o.objid = d.oid))
-      then 'an owner of objects in this database' end), '') end
+      then 'an owner of objects in this database' end), '') end,
+  current_user::text
 from (values ($1, $3)) as wanted(login, granted)
 left join pg_catalog.pg_roles r on r.rolname = wanted.login
 left join pg_catalog.pg_roles g on g.rolname = wanted.granted";
@@ -98,6 +101,7 @@ pub async fn standing(client: &Client, login: &Login) -> Result<Standing, Failur
         is_iam_ready: row.get(6),
         role_exists: row.get(7),
         is_of_others: row.get(8),
+        migrator: row.get(9),
     }))
 }
 
@@ -171,6 +175,27 @@ fn refuse(login: &Login, standing: &Standing) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What gives the right that one of the statements lacked: a role that is passed on needs its admin option, and what
+/// makes or changes a login can be said by an administrator instead.
+pub fn remedy(standing: &Standing, statements: &[String], failed: &str) -> String {
+    let migrator = quoted(&standing.migrator);
+    let passed_on = [INGEST_ROLE, IAM_ROLE]
+        .into_iter()
+        .find(|role| failed.starts_with(&format!("grant {role} to ")));
+    match passed_on {
+        Some(role) => {
+            format!(
+                "have an administrator run: grant {role} to {migrator} with admin option; then deploy again"
+            )
+        }
+        None if failed.starts_with("create ") => format!(
+            "have an administrator run: {}; or give the migrator's login CREATEROLE, then deploy again",
+            statements.join("; ")
+        ),
+        None => format!("have an administrator run: {failed}; then deploy again"),
+    }
+}
+
 /// What a person has to do before ingest can connect with a login that was just made.
 pub fn note(login: &Login, standing: &Standing, proof: Proof) -> Option<String> {
     (proof == Proof::Password && !standing.exists).then(|| {
@@ -240,6 +265,7 @@ mod tests {
             is_member: true,
             is_iam_ready: true,
             role_exists: true,
+            migrator: "the migrator".to_owned(),
         }
     }
 
@@ -301,6 +327,32 @@ mod tests {
             ..fine()
         };
         assert!(statements(&login(), &no_iam, Proof::Password).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_gives_a_missing_right_can_be_run_as_it_stands() {
+        let all = ["create role \"x\" login", "grant rds_iam to \"x\""].map(str::to_owned);
+        for (failed, run) in [
+            (
+                all[0].as_str(),
+                "create role \"x\" login; grant rds_iam to \"x\"; or",
+            ),
+            (
+                &all[1],
+                "grant rds_iam to \"the migrator\" with admin option; then",
+            ),
+            (
+                "grant tracking_ingest_role to \"x\"",
+                "grant tracking_ingest_role to \"the migrator\" with admin option; then",
+            ),
+            (
+                "alter role \"x\" connection limit 7",
+                "alter role \"x\" connection limit 7; then",
+            ),
+        ] {
+            let remedy = remedy(&fine(), &all, failed);
+            assert!(remedy.contains(&format!("run: {run}")), "{failed}: {remedy}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! `required`. What an entry lets in is decided by `raw.origin_is_allowed`; pure.
 
 use super::failure::Failure;
+use crate::config::withheld;
 
 /// An entry as it is stored: as a browser would send it, in lower case.
 ///
@@ -16,7 +17,7 @@ pub fn read(entry: &str) -> Result<String, Failure> {
         return Ok(origin.to_owned());
     }
     Err(Failure::request(
-        format!("{entry:?} is no origin"),
+        format!("allowed_origins has an entry of {} that is no origin", withheld(entry)),
         "write scheme, host and port as a browser sends them: https://shop.example, https://*.example.com, null, required",
     ))
 }

@@ -4,7 +4,7 @@
 //! names the property, the fault and the remedy. The database comes from here alone; of the environment only the
 //! secrets count.
 
-use crate::config::{self, Environment, Function, Invalid};
+use crate::config::{self, withheld, Environment, Function, Invalid};
 
 use super::failure::{Failure, Kind};
 use super::fields::Fields;
@@ -132,7 +132,7 @@ pub fn same_database(one: &Fields<'_>, other: &Fields<'_>) -> bool {
 fn property(name: &str, rule: &str, value: &str) -> Failure {
     Failure::new(
         Kind::Configuration,
-        format!("{name} {rule}, got {value:?}"),
+        format!("{name} {rule}, got {}", withheld(value)),
         "correct it in the template or the call",
     )
 }

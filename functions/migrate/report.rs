@@ -6,6 +6,8 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::preview::Preview;
+
 /// How a run ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -52,6 +54,9 @@ pub struct Report {
     pub attempts: u32,
     /// All attempts together.
     pub duration_ms: u64,
+    /// What a dry run saw; `None`: it was the real one.
+    #[serde(flatten)]
+    pub preview: Option<Preview>,
 }
 
 /// A step and its time.

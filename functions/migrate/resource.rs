@@ -17,7 +17,7 @@ use super::guard;
 use super::plan::{OnDelete, Owner, Wish};
 use super::properties;
 use super::report::Report;
-use super::run::{self, Order};
+use super::run::{self, Ending, Order};
 use super::time_left::{self, Work};
 use crate::config::Environment;
 
@@ -131,6 +131,7 @@ fn order(
             login: None,
             environment: properties::environment(resource, "Environment").unwrap_or_default(),
             request_id,
+            ending: Ending::Commit,
         });
     }
     let login = properties::login(resource, "IngestUser", "IngestConnectionLimit")?;
@@ -139,6 +140,7 @@ fn order(
         login: Some(login),
         environment: properties::environment(resource, "Environment")?,
         request_id,
+        ending: Ending::Commit,
     })
 }
 

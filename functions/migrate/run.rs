@@ -36,6 +36,17 @@ pub struct Order {
     pub environment: Option<String>,
     /// Id of the request, for the ledger.
     pub request_id: String,
+    /// Whether it is to last.
+    pub ending: Ending,
+}
+
+/// How a run that could do all that it was to do ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It lasts.
+    Commit,
+    /// Everything is given back, and nothing is written anywhere: a dry run.
+    GiveBack,
 }
 
 impl Order {
@@ -75,7 +86,9 @@ pub async fn run(database: &config::Database, order: &Order, end: Instant) -> Re
                 may_have_made,
                 ..telling(failure, blocked).after(attempts)
             };
-            record::failed(database, order, &failure, millis(started)).await;
+            if order.ending == Ending::Commit {
+                record::failed(database, order, &failure, millis(started)).await;
+            }
             return Err(failure);
         }
         blocked = Some(failure);

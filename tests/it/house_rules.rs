@@ -90,6 +90,7 @@ const RULES: &[Rule] = &[
             "migrate/answer.rs",
             "migrate/origin.rs",
             "migrate/report.rs",
+            "migrate/action/",
         ]),
         why: "what parses and decides knows no clock and no network",
     },

@@ -61,7 +61,10 @@ fn row(name: &str) -> Row {
         "DB_PORT" => password(
             Beacon("check that the database runs"),
             empty,
-            ("65536", Start("must be a number from 1 to 65535, got \"65536\"")),
+            (
+                "65536",
+                Start("must be a number from 1 to 65535, got 5 characters"),
+            ),
         ),
         "DB_NAME" => password(
             Start("is not set; set it to database"),
@@ -90,7 +93,7 @@ fn row(name: &str) -> Row {
         "DB_AUTH" => password(
             Start("AWS_REGION is not set"),
             empty,
-            ("md5", Start("must be iam, password or secret, got \"md5\"")),
+            ("md5", Start("must be iam, password or secret, got 3 characters")),
         ),
         "DB_CA" => password(
             Beacon("vouched for by nobody that DB_CA names"),
@@ -100,18 +103,34 @@ fn row(name: &str) -> Row {
         "IP_MODE" => password(
             Well,
             empty,
-            ("some", Start("must be full, truncated or none, got \"some\"")),
+            ("some", Start("must be full, truncated or none, got 4 characters")),
         ),
         "TRUSTED_PROXIES" => password(
             Well,
             empty,
-            ("-1", Start("must be a number from 0 to 255, got \"-1\"")),
+            ("-1", Start("must be a number from 0 to 255, got 2 characters")),
         ),
-        "EXPLAIN" => password(Well, empty, ("yes", Start("must be on or off, got \"yes\""))),
+        "EXPLAIN" => password(Well, empty, ("yes", Start("must be on or off, got 3 characters"))),
+        "QUEUE_URL" => password(
+            Well,
+            empty,
+            (
+                "events",
+                Start("must be off or the URL of a queue, got 6 characters"),
+            ),
+        ),
+        "DEAD_LETTERS_URL" => password(
+            Well,
+            empty,
+            (
+                "https://sqs.example/1/dead",
+                Start("is off and DEAD_LETTERS_URL is not"),
+            ),
+        ),
         "LOG_LEVEL" => password(
             Well,
             empty,
-            ("verbose", Start("must be info or debug, got \"verbose\"")),
+            ("verbose", Start("must be info or debug, got 7 characters")),
         ),
         "AWS_REGION" => iam(
             Start("is not set; set it to region of the database"),

@@ -7,28 +7,28 @@ use crate::support::database::Database;
 use crate::support::function::Function;
 use crate::support::postgres::{SUPERUSER, SUPERUSER_PASSWORD};
 
-struct Operator<'c> {
-    database: Database<'c>,
+pub struct Operator<'c> {
+    pub database: Database<'c>,
     function: Function,
 }
 
 impl Operator<'_> {
-    async fn on_an_empty_database() -> Operator<'static> {
+    pub async fn on_an_empty_database() -> Operator<'static> {
         Operator::on(Database::empty(shared().await).await).await
     }
 
-    async fn with_v001() -> Operator<'static> {
+    pub async fn with_v001() -> Operator<'static> {
         Operator::on(Database::with_v001(shared().await).await).await
     }
 
-    async fn on(database: Database<'_>) -> Operator<'_> {
+    pub async fn on(database: Database<'_>) -> Operator<'_> {
         let environment = database.environment("nobody", "none");
         let function = Function::start(BINARY, &environment).await;
         Operator { database, function }
     }
 
     /// The answer; what it holds beside `key` must be safe to log.
-    async fn asks(&self, event: Value) -> Value {
+    pub async fn asks(&self, event: Value) -> Value {
         let answer = self.function.invoke(event.to_string()).await;
         let output = self.function.output();
         assert!(
@@ -39,7 +39,7 @@ impl Operator<'_> {
         answer
     }
 
-    async fn gets(&self, event: Value) -> Value {
+    pub async fn gets(&self, event: Value) -> Value {
         let answer = self.asks(event).await;
         assert_eq!(answer["ok"], true, "{answer}");
         answer
@@ -169,33 +169,6 @@ async fn rollback_wants_the_exact_count_of_owners_and_tells_the_keys_that_went()
     assert_eq!(
         (&gone["outcome"], &gone["keys_dropped"]),
         (&json!("rolled_back"), &json!(1))
-    );
-}
-
-#[tokio::test]
-async fn status_tells_owners_and_attempts() {
-    let mut stack = Stack::new(shared().await).await;
-    stack.create().await;
-    let database = Database {
-        cluster: stack.database.cluster,
-        name: stack.database.name.clone(),
-    };
-    let operator = Operator::on(database).await;
-    let status = operator.gets(json!({"action": "status"})).await;
-    assert_eq!(status["installed"], true);
-    assert_eq!(status["version"], "V001");
-    assert_eq!(status["owners"][0]["stack_id"], stack.event("Create")["StackId"]);
-    assert_eq!(status["made_by_hand"], false);
-    assert_eq!(status["differences"], Value::Null);
-    assert_eq!(status["checksum"], status["checksum_of_this_function"]);
-    assert_eq!(status["events"]["any"], false);
-    assert_eq!(status["last_attempts"][0]["status"], "APPLIED");
-
-    let empty = Operator::on_an_empty_database().await;
-    let status = empty.gets(json!({"action": "status"})).await;
-    assert_eq!(
-        (&status["installed"], &status["owners"]),
-        (&json!(false), &json!([]))
     );
 }
 
@@ -349,7 +322,7 @@ async fn what_is_no_action_is_answered_and_neither_repeated_nor_logged() {
             (&json!(false), &Value::Null, &json!("request"))
         );
         let said = format!("{answer} {}", operator.function.output());
-        let actions = "apply, rollback, verify, status, create_key, revoke_key, list_keys";
+        let actions = "plan, apply, rollback, verify, status, create_key, revoke_key, list_keys";
         assert!(said.contains(actions) && !said.contains("canary"), "{said}");
     }
 }
@@ -386,5 +359,74 @@ async fn a_broken_environment_is_told_and_does_not_stop_the_function() {
             "{name}={value:?}: {answer}"
         );
         assert!(!function.output().contains("canary-wrong-password"));
+    }
+}
+
+#[tokio::test]
+async fn a_secret_in_any_field_of_an_action_is_neither_repeated_nor_logged() {
+    let operator = Operator::with_v001().await;
+    let client = operator.database.superuser().await;
+    let tenants =
+        "create schema auth; create table auth.tenant_h (tenant_hk bytea primary key, tenant_bk text);
+        insert into auth.tenant_h values ('x', 't');
+        alter table raw.site_tracking_keys_r add constraint label_fits check (label not like 'canary%')";
+    client.batch_execute(tenants).await.unwrap();
+    let secret = "canary-of-a-secret";
+    let long = secret.repeat(20);
+    for (event, says) in [
+        (json!({"action": "verify", "expect": secret}), "got 18 characters"),
+        (
+            json!({"action": "rollback", "version": secret}),
+            "got 18 characters",
+        ),
+        (
+            json!({"action": "rollback", "version": "V001", "drop_rows": secret}),
+            "got 18 characters",
+        ),
+        (
+            json!({"action": "rollback", "version": "V001", "owners": secret}),
+            "got 18 characters",
+        ),
+        (
+            json!({"action": "apply", "environment": secret}),
+            "got 18 characters",
+        ),
+        (
+            json!({"action": "apply", "ingest_user": long}),
+            "got 360 characters",
+        ),
+        (
+            json!({"action": "apply", "ingest_user": "x", "ingest_connection_limit": secret}),
+            "got 18 characters",
+        ),
+        (
+            json!({"action": "create_key", "tenant_bk": secret}),
+            "no tenant with this tenant_bk of 18 characters",
+        ),
+        // PostgreSQL's detail is the whole row.
+        (
+            json!({"action": "create_key", "tenant_bk": "t", "label": secret}),
+            "label_fits",
+        ),
+        (
+            json!({"action": "create_key", "tenant_bk": "t", "allowed_origins": [secret]}),
+            "an entry of 18 characters",
+        ),
+        (
+            json!({"action": "list_keys", "tenant_bk": format!("{secret}\0")}),
+            "a character U+0000 at position 19",
+        ),
+        (
+            json!({"action": "revoke_key", "key": secret}),
+            "is not a site key",
+        ),
+        (
+            json!({"action": "revoke_key", "api_key_hk": secret}),
+            "64 hexadecimal digits",
+        ),
+    ] {
+        let answer = operator.is_refused(event, says).await;
+        assert!(!answer.to_string().contains("canary"), "{answer}");
+        assert!(!operator.function.output().contains("canary"), "{answer}");
     }
 }

@@ -96,18 +96,18 @@ async fn an_event_that_is_odd_in_any_way_is_answered() {
     let mut stack = Stack::new(shared().await).await;
     for (name, says) in [
         (
-            "cfn_unknown_request_type",
-            "RequestType must be Create, Update or Delete, got Some(\"Import\")",
+            "unknown_request_type",
+            "RequestType must be Create, Update or Delete, got 6 characters",
         ),
         (
-            "cfn_request_type_is_a_list",
-            "RequestType must be Create, Update or Delete, got None",
+            "request_type_is_a_list",
+            "RequestType must be Create, Update or Delete, got none",
         ),
-        ("cfn_without_ids", "the event has no StackId"),
-        ("cfn_properties_are_a_string", "property DatabaseHost is not set"),
-        ("cfn_half_a_surrogate_pair", "property DatabaseHost is not set"),
+        ("without_ids", "the event has no StackId"),
+        ("properties_are_a_string", "property DatabaseHost is not set"),
+        ("half_a_surrogate_pair", "property DatabaseHost is not set"),
     ] {
-        let path = crate::support::tools::project().join(format!("tests/events/{name}.json"));
+        let path = crate::support::tools::project().join(format!("tests/events/cloudformation/{name}.json"));
         let event = std::fs::read_to_string(path).unwrap();
         let event = event.replace("https://replaced-by-the-test", &stack.url.url);
         stack
@@ -361,7 +361,7 @@ async fn a_failed_attempt_is_in_the_ledger_with_its_reason() {
         notes.contains("TR016") && notes.contains("view public.report"),
         "{notes}"
     );
-    let event = fixture("cfn_create");
+    let event = fixture("create");
     assert_eq!(
         (row.get(2), row.get(3)),
         (stack.id.clone(), event["RequestId"].as_str().unwrap().to_owned())
@@ -430,5 +430,5 @@ async fn a_missing_permission_is_named_with_the_grant() {
         .unwrap();
     let answer = stack.create().await;
     assert_failed(&answer, "42501");
-    assert_failed(&answer, "have an administrator run \"create role");
+    assert_failed(&answer, "have an administrator run: create role");
 }

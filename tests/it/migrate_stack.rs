@@ -35,7 +35,7 @@ impl<'c> Stack<'c> {
     /// The stack `name`, on a database that is there.
     pub async fn on(database: Database<'c>, name: &str) -> Self {
         let function = Function::start(BINARY, &secrets()).await;
-        let mut event = fixture("cfn_create");
+        let mut event = fixture("create");
         let mut properties = event["ResourceProperties"].take();
         for (property, value) in [
             ("DatabaseHost", "127.0.0.1".to_owned()),
@@ -75,7 +75,7 @@ impl<'c> Stack<'c> {
 
     /// The event as CloudFormation would send it now.
     pub fn event(&self, request_type: &str) -> Value {
-        let mut event = fixture("cfn_create");
+        let mut event = fixture("create");
         event["RequestType"] = json!(request_type);
         event["ResponseURL"] = json!(self.url.url);
         event["StackId"] = json!(self.id);
@@ -190,7 +190,7 @@ pub fn secrets() -> Vec<(&'static str, String)> {
 
 /// A recorded event.
 pub fn fixture(name: &str) -> Value {
-    let path = tools::project().join(format!("tests/events/{name}.json"));
+    let path = tools::project().join(format!("tests/events/cloudformation/{name}.json"));
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 

@@ -90,7 +90,7 @@ async fn a_missing_permission_is_named_with_the_grant_to_run() {
         (
             "create schema raw; create table raw.site_tracking_keys_r ()",
             "grant usage, create on schema raw to {user}",
-            "grant postgres to {user}",
+            "alter table raw.site_tracking_keys_r owner to {user}",
         ),
     ];
     for version in Version::ALL {

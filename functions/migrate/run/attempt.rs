@@ -7,13 +7,14 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_postgres::Client;
 
-use super::{millis, Order};
+use super::{millis, Ending, Order};
 use crate::config::{self, Auth};
 use crate::db;
 use crate::migrate::catalogue::{Step, V001};
 use crate::migrate::failure::{Failure, Kind};
 use crate::migrate::login::{self, Proof};
 use crate::migrate::plan::{self, OnDelete, Plan, Wish};
+use crate::migrate::preview::Watch;
 use crate::migrate::report::{Outcome, Report, Timed};
 use crate::migrate::time_left::GRACE;
 use crate::migrate::{key_count, ledger, record};
@@ -58,6 +59,7 @@ pub(super) async fn attempt(
         proof,
         end,
         owns: false,
+        watch: None,
         report: Report {
             version: V001.version,
             checksum: V001.checksum(),
@@ -79,6 +81,8 @@ struct Attempt<'a> {
     end: Instant,
     /// Whether who asks is an owner already.
     owns: bool,
+    /// Sees what a dry run does.
+    watch: Option<Watch>,
     report: Report,
 }
 
@@ -91,6 +95,9 @@ impl Attempt<'_> {
         self.owns = owner.is_some_and(|owner| found.owners.contains(owner));
         let (plan, reason) = plan::decide(&self.order.wish, &found, &self.report.checksum);
         self.report.reason = reason;
+        if self.order.ending == Ending::GiveBack {
+            self.watch = Some(Watch::begin(self.client).await?);
+        }
         self.perform(plan).await.map_err(|failure| Failure {
             may_have_made: failure.may_have_made || self.owns,
             ..failure
@@ -121,7 +128,17 @@ impl Attempt<'_> {
                 self.report.keys_dropped = keys.map(|keys| keys - left.unwrap_or_default());
             }
         }
-        Ok(self.client.batch_execute("commit").await?)
+        self.end().await
+    }
+
+    async fn end(&mut self) -> Result<(), Failure> {
+        let Some(mut watch) = self.watch.take() else {
+            return Ok(self.client.batch_execute("commit").await?);
+        };
+        watch.look(self.client, "logins", Instant::now()).await?;
+        self.report.preview = Some(watch.end(self.client).await?);
+        self.report.ledger_id = None;
+        Ok(self.client.batch_execute("rollback").await?)
     }
 
     async fn begin(&self) -> Result<(), Failure> {
@@ -269,6 +286,9 @@ impl Attempt<'_> {
                 step: step.name,
                 ms: millis(started),
             });
+            if let Some(watch) = &mut self.watch {
+                watch.look(self.client, step.name, started).await?;
+            }
         }
         Ok(())
     }
@@ -282,7 +302,9 @@ impl Attempt<'_> {
         let statements = login::statements(login, &standing, self.proof)?;
         for statement in &statements {
             let sent = self.client.batch_execute(statement).await;
-            sent.map_err(|error| missing_right(error.into(), &statements))?;
+            sent.map_err(|error| {
+                missing_right(error.into(), || login::remedy(&standing, &statements, statement))
+            })?;
         }
         if !statements.is_empty() && self.report.outcome == Outcome::Unchanged {
             self.report.outcome = Outcome::Applied;
@@ -328,15 +350,12 @@ fn is_in_use(failure: &Failure) -> bool {
     failure.is(&SqlState::DEPENDENT_OBJECTS_STILL_EXIST) || failure.is(&SqlState::INSUFFICIENT_PRIVILEGE)
 }
 
-fn missing_right(failure: Failure, statements: &[String]) -> Failure {
+fn missing_right(failure: Failure, remedy: impl FnOnce() -> String) -> Failure {
     if !failure.is(&SqlState::INSUFFICIENT_PRIVILEGE) {
         return failure;
     }
     Failure {
-        remedy: Some(format!(
-            "have an administrator run \"{}\", or give the migrator's login CREATEROLE; then deploy again",
-            statements.join("; ")
-        )),
+        remedy: Some(remedy()),
         ..failure
     }
 }

@@ -1,0 +1,102 @@
+//! The README's blocks of SQL give the migrator's login what it needs: they are run as they stand, then a stack comes and
+//! goes with that login.
+
+use crate::migrate_stack::{catalog, roles, secrets, Stack, BINARY};
+use crate::support::database::Database;
+use crate::support::function::Function;
+use crate::support::postgres::{Cluster, Version};
+use crate::support::tools;
+
+/// What the README's database has beside ours.
+const NEIGHBOURS: &str = "create role rds_iam nologin; create schema util; create schema auth;
+    create function util.hash_binary(text) returns bytea language sql
+      as 'select pg_catalog.sha256(pg_catalog.convert_to($1, ''UTF8''))';
+    create table auth.tenant_h (tenant_hk bytea primary key, tenant_bk varchar(255), load_date timestamptz,
+      record_source varchar(100)); insert into auth.tenant_h values ('\\x0a', 'shop')";
+
+/// The SQL of the section on deploying: the login, what it needs of others, the roles that it may not make.
+fn blocks() -> [String; 3] {
+    let readme = std::fs::read_to_string(tools::project().join("README.md")).unwrap();
+    let (_, deploy) = readme.split_once("\n## Deploy\n").unwrap();
+    let mut blocks = deploy.split("```sql\n").skip(1);
+    [(); 3].map(|()| blocks.next().unwrap().split("```").next().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn the_readmes_least_privileges_are_enough_for_a_deploy_and_a_delete() {
+    let [login, neighbours, made_by_others] = blocks();
+    for version in [Version::Oldest, Version::Newest] {
+        let cluster = Cluster::own(version);
+        let name = "mydb".to_owned();
+        let other = Database::empty(&cluster).await;
+        other
+            .superuser()
+            .await
+            .batch_execute("create database mydb")
+            .await
+            .unwrap();
+        let mut stack = Stack::on(
+            Database {
+                cluster: &cluster,
+                name,
+            },
+            "one",
+        )
+        .await;
+        let client = stack.client().await;
+        for sql in [
+            NEIGHBOURS,
+            &login,
+            &neighbours,
+            "alter role tracking_migrator password 'm'",
+        ] {
+            client.batch_execute(sql).await.unwrap();
+        }
+        let mut environment = secrets();
+        environment.retain(|(name, _)| *name != "DB_MIGRATOR_PASSWORD");
+        environment.push(("DB_MIGRATOR_PASSWORD", "m".to_owned()));
+        stack.function = Function::start(BINARY, &environment).await;
+        stack.set("MigratorUser", "tracking_migrator");
+        stack.set("IngestUser", "tracking_ingest");
+        stack.set("IngestConnectionLimit", "80");
+        let before = (catalog(&client).await, roles(&client).await);
+        comes_and_goes(&mut stack, version).await;
+        assert_eq!(
+            (catalog(&client).await, roles(&client).await),
+            before,
+            "{version:?}"
+        );
+
+        client
+            .batch_execute("alter role tracking_migrator nocreaterole")
+            .await
+            .unwrap();
+        client.batch_execute(&made_by_others).await.unwrap();
+        let before = (catalog(&client).await, roles(&client).await);
+        comes_and_goes(&mut stack, version).await;
+        assert_eq!(
+            (catalog(&client).await, roles(&client).await),
+            before,
+            "{version:?}"
+        );
+    }
+}
+
+/// Nothing is left to be done by a person, but for a password.
+async fn comes_and_goes(stack: &mut Stack<'_>, version: Version) {
+    let created = stack.create().await;
+    assert_eq!(created["Status"], "SUCCESS", "{version:?}: {created}");
+    let reason = created["Reason"].as_str().unwrap();
+    assert!(
+        !reason.contains("grant") && !reason.contains("missing"),
+        "{version:?}: {reason}"
+    );
+    let migrator = stack.database.client("tracking_migrator", "m").await;
+    let tenant = "select tenant_hk from auth.tenant_h where tenant_bk = 'shop'";
+    assert_eq!(migrator.query(tenant, &[]).await.unwrap().len(), 1);
+    let deleted = stack.delete().await;
+    assert_eq!(
+        deleted["Data"]["Outcome"], "rolled_back",
+        "{version:?}: {deleted}"
+    );
+}
