@@ -122,10 +122,7 @@ fn row(name: &str) -> Row {
         "DEAD_LETTERS_URL" => password(
             Well,
             empty,
-            (
-                "https://sqs.example/1/dead",
-                Start("is off and DEAD_LETTERS_URL is not"),
-            ),
+            ("events", Start("must be off or the URL of a queue, got 6 characters")),
         ),
         "LOG_LEVEL" => password(
             Well,
