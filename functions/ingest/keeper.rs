@@ -85,7 +85,7 @@ impl Keeper {
             return Ok(Kept::Queued(Queued::of(landing, fault)));
         }
         if let Some(queue) = &self.queue {
-            match queue.take(landing).await {
+            match Box::pin(queue.take(landing)).await {
                 Ok(()) => return Ok(Kept::Queued(Queued::of(landing, fault))),
                 Err(not_taken) => {
                     effort.is_unanswered |= not_taken.is_partly_taken;
