@@ -41,8 +41,10 @@ pub struct Aws {
 pub enum AwsError {
     /// No answer in the time that the caller had.
     TimedOut,
-    /// The way to it, named.
+    /// The way to it, named; nothing was sent.
     Network(&'static str),
+    /// The way back, named; what was asked may have been done.
+    Unanswered(&'static str),
     /// It answered, and said no.
     Refused {
         /// HTTP status.
@@ -56,7 +58,7 @@ impl fmt::Display for AwsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TimedOut => f.write_str("no answer in time"),
-            Self::Network(what) => f.write_str(what),
+            Self::Network(what) | Self::Unanswered(what) => f.write_str(what),
             Self::Refused { status, code } => write!(f, "answered {status} {code}"),
         }
     }
@@ -145,7 +147,10 @@ impl Aws {
         let Ok(answer) = tokio::time::timeout(within, sending).await else {
             return Err(AwsError::TimedOut);
         };
-        let (status, body) = answer.map_err(|Lost(what)| AwsError::Network(what))?;
+        let (status, body) = answer.map_err(|lost| match lost {
+            Lost::Unreached(what) => AwsError::Network(what),
+            Lost::Unanswered(what) => AwsError::Unanswered(what),
+        })?;
         match status {
             200..=299 => Ok(body),
             status => Err(AwsError::Refused {

@@ -10,9 +10,11 @@ use std::fmt;
 
 mod aws;
 mod edge;
+mod queue;
 
 pub use aws::{Aws, AwsCredentials, Endpoint};
 pub use edge::{Edge, Explain, IpMode};
+pub use queue::Queue;
 
 /// Which of the two binaries a variable belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +130,18 @@ pub const VARIABLES: &[Variable] = &[
         INGEST,
         Some("off"),
         "on: X-Ingest-Explain: 1 is answered with each decision and stores nothing; off in production",
+    ),
+    row(
+        "QUEUE_URL",
+        INGEST,
+        Some("off"),
+        "the SQS queue that keeps events while the database is away, or off",
+    ),
+    row(
+        "DEAD_LETTERS_URL",
+        INGEST,
+        Some("off"),
+        "the SQS queue in which those rest that the database refuses; off where QUEUE_URL is",
     ),
     row("LOG_LEVEL", BOTH, Some("info"), "info or debug"),
     row(

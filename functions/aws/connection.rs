@@ -35,7 +35,14 @@ pub struct Exchange {
 }
 
 /// What is wrong on the way.
-pub struct Lost(pub &'static str);
+pub enum Lost {
+    /// Nothing was sent.
+    Unreached(&'static str),
+    /// It was sent, and what became of it is not known.
+    Unanswered(&'static str),
+}
+
+use Lost::{Unanswered, Unreached};
 
 #[derive(Default)]
 pub struct Connections {
@@ -53,13 +60,20 @@ impl Connections {
     pub async fn send(&self, place: &Endpoint, exchange: &Exchange) -> Result<(u16, Bytes), Lost> {
         // The connection's own task may have to see first that the service hung up.
         tokio::task::yield_now().await;
+        let mut is_sent = false;
         if let Some(mut sender) = self.take(place) {
-            if let Ok(answer) = exchange.send(&mut sender).await {
-                self.keep(place, sender);
-                return Ok(answer);
+            match exchange.send(&mut sender).await {
+                Ok(answer) => {
+                    self.keep(place, sender);
+                    return Ok(answer);
+                }
+                Err(lost) => is_sent = matches!(lost, Unanswered(_)),
             }
         }
-        let mut sender = connect(place).await?;
+        let mut sender = connect(place).await.map_err(|lost| match lost {
+            Unreached(what) if is_sent => Unanswered(what),
+            other => other,
+        })?;
         let answer = exchange.send(&mut sender).await?;
         self.keep(place, sender);
         Ok(answer)
@@ -86,19 +100,20 @@ impl Connections {
 
 impl Exchange {
     async fn send(&self, sender: &mut SendRequest<Full<Bytes>>) -> Result<(u16, Bytes), Lost> {
-        let lost = |_| Lost("the connection to the service was lost");
+        let lost = |_| Unanswered("the connection to the service was lost");
         let mut request = Request::builder().method(self.method).uri(&self.path);
         for (name, value) in &self.headers {
             request = request.header(*name, value);
         }
         let request = request
             .body(Full::new(self.body.clone()))
-            .map_err(|_| Lost("the request cannot be written"))?;
-        sender.ready().await.map_err(lost)?;
+            .map_err(|_| Unreached("the request cannot be written"))?;
+        let dead = |_| Unreached("the connection to the service was closed");
+        sender.ready().await.map_err(dead)?;
         let answer = sender.send_request(request).await.map_err(lost)?;
         let status = answer.status().as_u16();
         let body = Limited::new(answer.into_body(), ANSWER_BYTES).collect().await;
-        let body = body.map_err(|_| Lost("the answer of the service was cut off"))?;
+        let body = body.map_err(|_| Unanswered("the answer of the service was cut off"))?;
         Ok((status, body.to_bytes()))
     }
 }
@@ -107,13 +122,13 @@ async fn connect(place: &Endpoint) -> Result<SendRequest<Full<Bytes>>, Lost> {
     let tcp = TcpStream::connect((place.host.as_str(), place.port))
         .await
         .map_err(|_| {
-            Lost("no connection to the service: a VPC without egress needs an interface endpoint")
+            Unreached("no connection to the service: a VPC without egress needs an interface endpoint")
         })?;
     let _ = tcp.set_nodelay(true);
     if !place.tls {
         return handshake(TokioIo::new(tcp)).await;
     }
-    let refused = Lost("the certificate of the service was not accepted");
+    let refused = Unreached("the certificate of the service was not accepted");
     let Ok(connector) = tls::amazon_connector() else {
         return Err(refused);
     };
@@ -129,7 +144,7 @@ async fn handshake<S: Read + Write + Unpin + Send + 'static>(
 ) -> Result<SendRequest<Full<Bytes>>, Lost> {
     let (sender, connection) = http1::handshake(stream)
         .await
-        .map_err(|_| Lost("the service speaks no HTTP"))?;
+        .map_err(|_| Unreached("the service speaks no HTTP"))?;
     tokio::spawn(connection);
     Ok(sender)
 }

@@ -27,6 +27,8 @@ mod ingest_connection;
 mod ingest_start;
 mod ingest_watch;
 mod aws_requests;
+mod queue_outage;
+mod queue_breaker;
 mod ingest_secret;
 mod ingest_life;
 mod ingest_pooler;

@@ -26,6 +26,7 @@ pub mod browser;
 pub mod site;
 pub mod response_url;
 pub mod moto;
+pub mod event_source;
 pub mod pgbouncer;
 pub mod proxy;
 pub mod wait;
