@@ -47,7 +47,10 @@ impl Environment {
             url if url.starts_with("https://") || url.starts_with("http://") => Ok(Some(url.to_owned())),
             other => Err(invalid(
                 name,
-                format!("must be off or the URL of a queue, got {}", super::withheld(other)),
+                format!(
+                    "must be off or the URL of a queue, got {}",
+                    super::withheld(other)
+                ),
             )),
         }
     }
