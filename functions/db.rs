@@ -83,7 +83,7 @@ impl Database {
                     .clone());
             }
         }
-        let client = Arc::new(self.connector.connect().await?);
+        let client = Arc::new(Box::pin(self.connector.connect()).await?);
         Ok(kept
             .insert(Kept {
                 client,
@@ -109,7 +109,7 @@ impl Database {
             }
         }
         drop(kept);
-        self.connector.connect().await
+        Box::pin(self.connector.connect()).await
     }
 
     /// Takes a connection back that was used alone; one that is here already stays.

@@ -3,7 +3,7 @@
 //! In: `QUEUE_URL`, `DEAD_LETTERS_URL`, and who this function is to AWS. Out: all of it, or none where there is no
 //! queue.
 
-use super::{invalid, Aws, Environment, Invalid};
+use super::{invalid, withheld, Aws, Environment, Invalid};
 
 /// Two queues of Amazon SQS.
 #[derive(Clone, Debug)]
@@ -47,10 +47,7 @@ impl Environment {
             url if url.starts_with("https://") || url.starts_with("http://") => Ok(Some(url.to_owned())),
             other => Err(invalid(
                 name,
-                format!(
-                    "must be off or the URL of a queue, got {}",
-                    super::withheld(other)
-                ),
+                format!("must be off or the URL of a queue, got {}", withheld(other)),
             )),
         }
     }

@@ -111,6 +111,22 @@ fn row(name: &str) -> Row {
             ("-1", Start("must be a number from 0 to 255, got 2 characters")),
         ),
         "EXPLAIN" => password(Well, empty, ("yes", Start("must be on or off, got 3 characters"))),
+        "QUEUE_URL" => password(
+            Well,
+            empty,
+            (
+                "events",
+                Start("must be off or the URL of a queue, got 6 characters"),
+            ),
+        ),
+        "DEAD_LETTERS_URL" => password(
+            Well,
+            empty,
+            (
+                "events",
+                Start("must be off or the URL of a queue, got 6 characters"),
+            ),
+        ),
         "LOG_LEVEL" => password(
             Well,
             empty,

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use site_tracking::config::{Function, VARIABLES};
 use site_tracking::db::CONNECT_TIMEOUT;
+use site_tracking::ingest::keeper::LANDING_TIMEOUT_BEFORE_QUEUE;
 use site_tracking::ingest::landing::{CALL_TIMEOUT, LANDING_TIMEOUT};
-use site_tracking::ingest::queue::BATCH_MAX;
+use site_tracking::ingest::queue::{BATCH_MAX, TAKE_TIMEOUT};
 use site_tracking::ingest::replay::{LONGEST_PAUSE, QUEUE_KEEPS, REFUSALS_MAX};
 use site_tracking::migrate::catalogue::V001;
 use yaml_serde::Value;
@@ -150,7 +151,14 @@ fn the_architecture_has_each_wait_of_a_beacon_within_the_one_around_it() {
         ("TCP, TLS, authentication", CONNECT_TIMEOUT.as_secs()),
         ("`statement_timeout` of the login", statement_timeout_seconds()),
         ("one call", CALL_TIMEOUT.as_secs()),
-        ("all calls of a beacon", LANDING_TIMEOUT.as_secs()),
+        (
+            "all calls of a beacon, where there is a queue",
+            LANDING_TIMEOUT_BEFORE_QUEUE.as_secs(),
+        ),
+        (
+            "all calls of a beacon, its wait for room (4 s)",
+            LANDING_TIMEOUT.as_secs(),
+        ),
         ("the function", function.unwrap()),
         ("the gateway", GATEWAY_SECONDS),
     ];
@@ -159,6 +167,9 @@ fn the_architecture_has_each_wait_of_a_beacon_within_the_one_around_it() {
         let cells = format!("| {name} | {seconds} s |");
         assert!(architecture.contains(&cells), "ARCHITECTURE.md lacks {cells}");
     }
+    let queue = TAKE_TIMEOUT.as_secs();
+    assert!(architecture.contains(&format!("| then the queue | {queue} s |")));
+    assert!(LANDING_TIMEOUT_BEFORE_QUEUE + TAKE_TIMEOUT <= LANDING_TIMEOUT);
     assert!(waits.windows(2).all(|pair| pair[0].1 < pair[1].1), "{waits:?}");
 }
 
