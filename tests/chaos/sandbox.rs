@@ -71,11 +71,6 @@ impl Sandbox {
         last.signal("KILL").await;
         last.ended.send_replace(true);
     }
-
-    /// What its process wrote so far.
-    pub fn output(&self) -> String {
-        self.life().function.output()
-    }
 }
 
 impl Life {

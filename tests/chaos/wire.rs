@@ -54,7 +54,6 @@ pub struct State {
     delay: Mutex<Duration>,
     delayed: AtomicU64,
     is_shut: AtomicBool,
-    turned_away: AtomicU64,
 }
 
 pub struct Wire {
@@ -108,18 +107,12 @@ impl Wire {
             let _ = self.cut.send(());
         }
     }
-
-    /// Connections that found it shut.
-    pub fn turned_away(&self) -> u64 {
-        self.state.turned_away.load(Ordering::SeqCst)
-    }
 }
 
 fn accept(client: TcpStream, ends: &Arc<Ends>, state: &Arc<State>, mut cut: broadcast::Receiver<()>) {
     let _ = client.set_nodelay(true);
     let _ = client.set_zero_linger();
     if state.is_shut.load(Ordering::SeqCst) {
-        state.turned_away.fetch_add(1, Ordering::SeqCst);
         return;
     }
     let (ends, state) = (ends.clone(), state.clone());
