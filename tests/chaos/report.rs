@@ -103,7 +103,7 @@ impl Report {
         format!(
             "| {} | {injected} | {hits}{short} | {} ms | {} ms |",
             kind.name(),
-            ms(recoveries.get(recoveries.len() / 2)),
+            ms(recoveries.get(recoveries.len().saturating_sub(1) / 2)),
             ms(recoveries.last())
         )
     }
