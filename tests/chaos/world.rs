@@ -52,18 +52,11 @@ impl World {
         let cluster: &'static Cluster = Box::leak(Box::new(cluster));
         let database = Database::with_v001(cluster).await;
         let admin = database.superuser().await;
-        admin.batch_execute(AUDIT).await.unwrap();
-        admin.batch_execute(&v001("create")).await.unwrap();
-        let login = format!(
-            "create role {LOGIN} login password '{PASSWORD}' in role tracking_ingest_role;
-             alter role {LOGIN} set statement_timeout = '3s'"
-        );
-        admin.batch_execute(&login).await.unwrap();
+        prepare(&admin).await;
         let disk = Disk::mount();
         if let Some(disk) = &disk {
             onto(disk, &admin).await;
         }
-        let keys = keys(&admin).await;
         let wire = Wire::to(cluster.port, &cluster.authority_pem()).await;
         let queue = EventSource::new().await;
         let mut environment = queue.beside(database.environment(LOGIN, PASSWORD));
@@ -77,16 +70,15 @@ impl World {
         for _ in sender::Manner::ALL {
             sandboxes.push(sandbox().await);
         }
-        let source = Source::new(queue, &moto_url, [sandbox().await, sandbox().await]);
         Self {
+            source: Source::new(queue, &moto_url, [sandbox().await, sandbox().await]),
+            keys: keys(&admin).await,
             cluster,
             database,
             wire,
             door,
             disk,
-            keys,
             sandboxes,
-            source,
             account: Account::default(),
             fault: Mutex::default(),
             is_over: AtomicBool::new(false),
@@ -133,6 +125,17 @@ impl World {
     /// All places where the function runs.
     pub fn all_sandboxes(&self) -> impl Iterator<Item = &Sandbox> {
         self.sandboxes.iter().chain(self.source.sandboxes())
+    }
+}
+
+/// An audit function that V001 is bound to, and the login.
+async fn prepare(admin: &Client) {
+    let login = format!(
+        "create role {LOGIN} login password '{PASSWORD}' in role tracking_ingest_role;
+         alter role {LOGIN} set statement_timeout = '3s'"
+    );
+    for sql in [AUDIT, &v001("create"), &login] {
+        admin.batch_execute(sql).await.unwrap();
     }
 }
 
