@@ -1,7 +1,8 @@
 -- V001: the universal site tracking raw layer: schema raw, its two tables, the functions that write to them.
 -- Run by migrate in one transaction, or by hand: psql -1 -v ON_ERROR_STOP=1 -f (without -1 a failure is repaired by
 -- running this file or the rollback file again). Needs PostgreSQL 12 and CREATE on the database; no extension.
--- Running it twice changes nothing. Undone by V001__rollback_site_tracking_raw_layer.sql; whether all is as it
+-- Running it twice changes nothing. tracking.foreign_key = none or not_valid leaves the foreign key to whoever says so.
+-- Undone by V001__rollback_site_tracking_raw_layer.sql; whether all is as it
 -- should be says V001__verify_site_tracking_raw_layer.sql.
 
 -- step: preflight
@@ -393,6 +394,8 @@ revoke all on table raw.site_tracking_events_r from public;
     execute 'alter table raw.site_tracking_events_r set (autovacuum_vacuum_insert_scale_factor = 0.05)';
   end if;
   if exists (select from pg_settings where name = 'default_toast_compression' and 'lz4' = any (enumvals))
+    and not exists (select from pg_attribute a where a.attrelid = 'raw.site_tracking_events_r'::regclass
+      and a.attname = 'raw_payload' and to_jsonb(a) ->> 'attcompression' = 'l')
   then
     execute 'alter table raw.site_tracking_events_r alter column raw_payload set compression lz4';
   end if;
@@ -419,21 +422,27 @@ end
 $step$;
 
 -- step: events_indexes
--- The table is new and empty, or has the indexes already: nobody waits.
+-- The table is new and empty, or has the indexes already and is not locked for them: nobody waits.
 do $step$
 begin
   if current_setting('tracking.done') <> 'events_table' then
     return;
   end if;
   perform set_config('tracking.done', 'events_indexes', false);
-create index if not exists site_tracking_events_r_pending
-  on raw.site_tracking_events_r (raw_event_id) where processing_status = 'PENDING';
+  if to_regclass('raw.site_tracking_events_r_pending') is null then
+    create index if not exists site_tracking_events_r_pending
+      on raw.site_tracking_events_r (raw_event_id) where processing_status = 'PENDING';
+  end if;
 comment on index raw.site_tracking_events_r_pending is 'Read by who claims pending events.';
-create index if not exists site_tracking_events_r_received
-  on raw.site_tracking_events_r using brin (received_timestamp);
+  if to_regclass('raw.site_tracking_events_r_received') is null then
+    create index if not exists site_tracking_events_r_received
+      on raw.site_tracking_events_r using brin (received_timestamp);
+  end if;
 comment on index raw.site_tracking_events_r_received is 'Read by retention and by questions about a time range.';
-create unique index if not exists site_tracking_events_r_event_once
-  on raw.site_tracking_events_r (event_key, tenant_hk) where event_key is not null;
+  if to_regclass('raw.site_tracking_events_r_event_once') is null then
+    create unique index if not exists site_tracking_events_r_event_once
+      on raw.site_tracking_events_r (event_key, tenant_hk) where event_key is not null;
+  end if;
 comment on index raw.site_tracking_events_r_event_once is 'Read by the ingest functions: an event is stored once.';
 end
 $step$;
@@ -816,64 +825,11 @@ begin
 end
 $$;
 
--- step: foreign_key
-do $$
-begin
-  if current_setting('tracking.done') <> 'grants' then
-    return;
-  end if;
-  perform set_config('tracking.done', 'foreign_key', false);
-  begin
-    if exists (select from pg_constraint
-        where conrelid = 'raw.site_tracking_events_r'::regclass and conname = 'site_tracking_events_r_tenant_exists')
-      or not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
-        where n.nspname = 'auth' and c.relname = 'tenant_h' and c.relkind in ('r', 'p'))
-    then
-      return;
-    end if;
-    -- auth.tenant_h is not ours: whoever waits behind this lock waits two seconds at most.
-    if current_setting('lock_timeout') in ('0', '0ms') then
-      perform set_config('lock_timeout', '2s', true);
-    end if;
-    alter table raw.site_tracking_events_r add constraint site_tracking_events_r_tenant_exists
-      foreign key (tenant_hk) references auth.tenant_h (tenant_hk) not valid;
-  exception
-    when invalid_foreign_key or datatype_mismatch or undefined_column then
-      raise notice 'tenants are not checked against auth.tenant_h: %', sqlerrm;
-      perform set_config('tracking.notes', concat_ws(E'\n', nullif(current_setting('tracking.notes', true), ''),
-        format('tenants are not checked against auth.tenant_h, which needs a unique tenant_hk bytea: %s', sqlerrm)), false);
-  end;
-end
-$$;
-
--- step: foreign_key_validated
-do $$
-begin
-  if current_setting('tracking.done') <> 'foreign_key' then
-    return;
-  end if;
-  perform set_config('tracking.done', 'foreign_key_validated', false);
-  begin
-    if exists (select from pg_constraint where conrelid = 'raw.site_tracking_events_r'::regclass
-        and conname = 'site_tracking_events_r_tenant_exists' and not convalidated)
-    then
-      alter table raw.site_tracking_events_r validate constraint site_tracking_events_r_tenant_exists;
-    end if;
-  exception
-    when foreign_key_violation then
-      raise notice 'events of tenants that auth.tenant_h does not know stay as they are; new ones are refused';
-      perform set_config('tracking.notes', concat_ws(E'\n', nullif(current_setting('tracking.notes', true), ''),
-        'events are there whose tenant auth.tenant_h does not know; insert the tenants, then "alter table '
-        'raw.site_tracking_events_r validate constraint site_tracking_events_r_tenant_exists"'), false);
-  end;
-end
-$$;
-
 -- step: probes
 -- Each optional function is called once as our functions would call it, for two seconds at most. What it wrote is undone.
 do $$
 begin
-  if current_setting('tracking.done') <> 'foreign_key_validated' then
+  if current_setting('tracking.done') <> 'grants' then
     return;
   end if;
   perform set_config('tracking.done', 'probes 1', false);
@@ -1007,6 +963,61 @@ begin
 end
 $$;
 
+-- step: foreign_key
+-- The last that is made, so that its lock on a table that is not ours is held for moments.
+do $$
+begin
+  if current_setting('tracking.done') <> 'probes' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'foreign_key', false);
+  begin
+    if current_setting('tracking.foreign_key', true) = 'none' or exists (select from pg_constraint
+        where conrelid = 'raw.site_tracking_events_r'::regclass and conname = 'site_tracking_events_r_tenant_exists')
+      or not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = 'auth' and c.relname = 'tenant_h' and c.relkind in ('r', 'p'))
+    then
+      return;
+    end if;
+    -- auth.tenant_h is not ours: whoever waits behind this lock waits two seconds at most.
+    if current_setting('lock_timeout') in ('0', '0ms') then
+      perform set_config('lock_timeout', '2s', true);
+    end if;
+    alter table raw.site_tracking_events_r add constraint site_tracking_events_r_tenant_exists
+      foreign key (tenant_hk) references auth.tenant_h (tenant_hk) not valid;
+  exception
+    when invalid_foreign_key or datatype_mismatch or undefined_column then
+      raise notice 'tenants are not checked against auth.tenant_h: %', sqlerrm;
+      perform set_config('tracking.notes', concat_ws(E'\n', nullif(current_setting('tracking.notes', true), ''),
+        format('tenants are not checked against auth.tenant_h, which needs a unique tenant_hk bytea: %s', sqlerrm)), false);
+  end;
+end
+$$;
+
+-- step: foreign_key_validated
+do $$
+begin
+  if current_setting('tracking.done') <> 'foreign_key' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'foreign_key_validated', false);
+  begin
+    if coalesce(current_setting('tracking.foreign_key', true), '') = ''
+      and exists (select from pg_constraint where conrelid = 'raw.site_tracking_events_r'::regclass
+        and conname = 'site_tracking_events_r_tenant_exists' and not convalidated)
+    then
+      alter table raw.site_tracking_events_r validate constraint site_tracking_events_r_tenant_exists;
+    end if;
+  exception
+    when foreign_key_violation then
+      raise notice 'events of tenants that auth.tenant_h does not know stay as they are; new ones are refused';
+      perform set_config('tracking.notes', concat_ws(E'\n', nullif(current_setting('tracking.notes', true), ''),
+        'events are there whose tenant auth.tenant_h does not know; insert the tenants, then "alter table '
+        'raw.site_tracking_events_r validate constraint site_tracking_events_r_tenant_exists"'), false);
+  end;
+end
+$$;
+
 -- step: finish
 do $$
 declare
@@ -1015,7 +1026,7 @@ declare
   v_id bigint := nullif(current_setting('tracking.log_id', true), '')::bigint;
   v_started timestamptz := nullif(current_setting('tracking.started_at', true), '')::timestamptz;
 begin
-  if current_setting('tracking.done') <> 'probes' then
+  if current_setting('tracking.done') <> 'foreign_key_validated' then
     return;
   end if;
   perform set_config('tracking.done', 'finish', false);
@@ -1025,6 +1036,8 @@ begin
       created_objects = made.objects,
       status = case when cardinality(made.objects) > 0 then 'APPLIED' else 'SHARED' end,
       duration_ms = greatest(0, extract(epoch from clock_timestamp() - coalesce(v_started, l.applied_at)) * 1000)::bigint,
+      fingerprint_before = nullif(current_setting('tracking.fingerprint_before', true), ''),
+      fingerprint_after = nullif(current_setting('tracking.fingerprint_after', true), ''),
       notes = v_notes
     from (
       select array(
@@ -1074,8 +1087,8 @@ declare
   v_steps text[] := array[
     'preflight 1', 'preflight 2', 'preflight', 'ledger 1', 'ledger 2', 'ledger', 'schema', 'roles',
     'events_table', 'events_indexes', 'keys_table', 'origin_is_allowed', 'audit_tracking_events',
-    'ingest_tracking_event', 'ingest_tracking_beacon', 'quarantine', 'grants', 'foreign_key',
-    'foreign_key_validated', 'probes 1', 'probes 2', 'probes', 'finish'];
+    'ingest_tracking_event', 'ingest_tracking_beacon', 'quarantine', 'grants', 'probes 1', 'probes 2', 'probes',
+    'foreign_key', 'foreign_key_validated', 'finish'];
   v_failed text := v_steps[coalesce(array_position(v_steps, current_setting('tracking.done', true)), 0) + 1];
 begin
   perform set_config('tracking.failed', coalesce(regexp_replace(v_failed, ' [0-9]$', ''), ''), false);

@@ -388,7 +388,7 @@ begin
   if current_setting('tracking.ledger') = 'ours' then
     insert into migrations.rollback_log (version, script_name, description, reason, completed_at, status, duration_ms,
       checksum, stack_id, logical_resource_id, request_id, environment, dropped_objects, retained_objects,
-      rows_dropped, rows_retained, notes)
+      rows_dropped, rows_retained, fingerprint_before, fingerprint_after, notes)
     values ('V001', 'V001__rollback_site_tracking_raw_layer.sql', 'universal site tracking raw layer',
       coalesce(nullif(current_setting('tracking.reason', true), ''),
         case when v_mode = 'by_hand' then 'by hand' else 'the owner leaves' end),
@@ -400,7 +400,9 @@ begin
       nullif(current_setting('tracking.request_id', true), ''),
       nullif(current_setting('tracking.environment', true), ''), v_dropped, v_after,
       case when 'table raw.site_tracking_events_r' = any (v_dropped) then v_rows else 0 end,
-      case when 'table raw.site_tracking_events_r' = any (v_after) then v_rows else 0 end, v_notes);
+      case when 'table raw.site_tracking_events_r' = any (v_after) then v_rows else 0 end,
+      nullif(current_setting('tracking.fingerprint_before', true), ''),
+      nullif(current_setting('tracking.fingerprint_after', true), ''), v_notes);
   end if;
   perform set_config('tracking.drop_rows', '', false);
   perform set_config('tracking.said', format('V001 %s, dropped: %s; stays: %s; the create file makes it again%s',

@@ -66,7 +66,7 @@ begin
   v_audit := exists (select from pg_proc p join pg_namespace n on n.oid = p.pronamespace
     where n.nspname = 'util' and p.proname = 'log_audit_event'
       and oidvectortypes(p.proargtypes) = 'text, text, text, text, jsonb');
-  v_tenants := exists (select from pg_class c
+  v_tenants := coalesce(current_setting('tracking.foreign_key', true), '') <> 'none' and exists (select from pg_class c
     join pg_namespace n on n.oid = c.relnamespace and n.nspname = 'auth'
     join pg_attribute a on a.attrelid = c.oid and a.attname = 'tenant_hk' and a.atttypid = 'bytea'::regtype
     join pg_index i on i.indrelid = c.oid and i.indisunique and i.indimmediate and i.indpred is null

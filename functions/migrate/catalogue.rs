@@ -29,6 +29,23 @@ pub const V001: Migration = Migration {
     rollback: include_str!("../../migrations/V001__rollback_site_tracking_raw_layer.sql"),
 };
 
+/// What V001 makes, as the ledger names it.
+const MAKES: [&str; 13] = [
+    "schema raw",
+    "role tracking_ingest_role",
+    "role tracking_processor_role",
+    "usage on schema raw by tracking_ingest_role",
+    "usage on schema raw by tracking_processor_role",
+    "table raw.site_tracking_events_r",
+    "table raw.site_tracking_keys_r",
+    "function raw.audit_tracking_events",
+    "function raw.ingest_tracking_beacon",
+    "function raw.ingest_tracking_event",
+    "function raw.origin_is_allowed",
+    "function raw.quarantined_bytes",
+    "function raw.requeue_quarantined",
+];
+
 /// A named piece of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Step<'a> {
@@ -54,6 +71,11 @@ impl Migration {
     /// What takes the layer away.
     pub fn rollback(&self) -> Vec<Step<'static>> {
         steps(self.rollback)
+    }
+
+    /// Whether an object is one of those that it makes, whoever made the one that is there.
+    pub fn makes(&self, object: &str) -> bool {
+        MAKES.contains(&object)
     }
 
     /// SHA-256 of the create file, in lower-case hexadecimal.

@@ -47,6 +47,8 @@ pub struct Found {
     pub objects: Vec<String>,
     /// What verify says is not as it should be; `None`: all is.
     pub differences: Option<String>,
+    /// Whether the foreign key was made and the rows that were there are not checked yet.
+    pub is_unvalidated: bool,
     /// The stacks that own the layer.
     pub owners: Vec<Owner>,
     /// Whether the ledger says that the layer was made without a stack.
@@ -92,6 +94,12 @@ fn have(owner: Option<&Owner>, found: &Found, checksum: &str) -> Decision {
             format!("the raw layer is not as V001 makes it: {differences}"),
         );
     }
+    if found.is_unvalidated {
+        return (
+            Plan::Apply,
+            "its foreign key to auth.tenant_h is not validated yet".to_owned(),
+        );
+    }
     if found.checksum.as_deref() != Some(checksum) {
         return (Plan::Apply, "it was made by another edition of V001".to_owned());
     }
@@ -114,12 +122,22 @@ fn leave(owner: &Owner, on_delete: OnDelete, found: &Found) -> Decision {
             "this stack owns nothing here, nothing was changed".to_owned(),
         );
     }
-    let others = found.owners.len() - 1;
+    let others: Vec<&str> = found
+        .owners
+        .iter()
+        .filter(|other| *other != owner)
+        .map(|other| other.stack_id.as_str())
+        .collect();
     if on_delete == OnDelete::Retain {
         return (Plan::Keep, "OnDelete is Retain: everything stays".to_owned());
     }
-    if others > 0 {
-        let reason = format!("this stack leaves; {others} other owner(s) keep the raw layer");
+    if !others.is_empty() {
+        let reason = format!(
+            "this stack leaves; {0} other owner(s) keep the raw layer: {1}; of stacks that are no more an operator is rid \
+             by the action rollback with \"owners\": {0}",
+            others.len(),
+            others.join(", ")
+        );
         return (Plan::StrikeOwner, reason);
     }
     if found.made_by_hand {
@@ -172,6 +190,10 @@ mod tests {
             differences: Some("a column is missing".to_owned()),
             ..there(&["a"])
         };
+        let unvalidated = Found {
+            is_unvalidated: true,
+            ..there(&["a"])
+        };
         let older = Found {
             checksum: Some("before".to_owned()),
             ..there(&["a"])
@@ -219,6 +241,13 @@ mod tests {
                 "is there",
             ),
             ("drift", a(), drifted, Plan::Apply, "a column is missing"),
+            (
+                "stopped before its end",
+                a(),
+                unvalidated,
+                Plan::Apply,
+                "not validated",
+            ),
             ("another edition", a(), older, Plan::Apply, "another edition"),
             ("no ledger", a(), unknown, Plan::Apply, "another edition"),
         ] {

@@ -183,16 +183,22 @@ fn statement_timeout_seconds() -> u64 {
 }
 
 #[test]
-fn each_function_may_log_in_as_its_own_user_and_nothing_else() {
+fn each_function_may_log_in_as_its_own_user_and_migrate_may_keep_its_reports_and_nothing_else() {
     let functions = resources("AWS::Serverless::Function");
-    for (resource, user) in [
-        ("IngestFunction", "IngestUser"),
-        ("MigrateFunction", "MigratorUser"),
+    for (resource, user, others) in [
+        ("IngestFunction", "IngestUser", 0),
+        ("MigrateFunction", "MigratorUser", 1),
     ] {
         let policies = functions[resource]["Properties"]["Policies"]
             .as_sequence()
             .unwrap();
-        assert_eq!(policies.len(), 1, "{resource}");
+        assert_eq!(policies.len(), 1 + others, "{resource}");
+        for reports in &policies[1..] {
+            assert_eq!(text(&reports[0]), "KeepsReports");
+            let statement = &reports[1]["Statement"][0];
+            assert_eq!(text(&statement["Action"]), "s3:PutObject");
+            assert!(text(&statement["Resource"]).ends_with(":s3:::${ReportBucket}/V001/*"));
+        }
         let statements = policies[0]["Statement"].as_sequence().unwrap();
         assert_eq!(statements.len(), 1, "{resource}");
         assert_eq!(text(&statements[0]["Action"]), "rds-db:connect");
@@ -234,8 +240,9 @@ fn the_custom_resource_and_the_functions_speak_of_the_same_database() {
 
 #[test]
 fn each_property_of_the_custom_resource_is_read_by_migrate_and_given_by_make_run() {
-    let readers =
-        project_file("functions/migrate/properties.rs") + &project_file("functions/migrate/resource.rs");
+    let readers = ["properties", "resource", "checklist/says"]
+        .map(|name| project_file(&format!("functions/migrate/{name}.rs")))
+        .concat();
     let make_run = project_file("tools/run/deploy.rs");
     for property in raw_layer().as_mapping().unwrap().keys().map(text) {
         if property.starts_with("Service") {

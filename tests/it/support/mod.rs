@@ -31,3 +31,5 @@ pub mod pgbouncer;
 pub mod proxy;
 pub mod wait;
 pub mod processes;
+pub mod kills;
+pub mod traffic;
