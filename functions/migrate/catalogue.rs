@@ -14,6 +14,7 @@ pub struct Migration {
     pub create_name: &'static str,
     /// Name of the rollback file, as the ledger has it.
     pub rollback_name: &'static str,
+    adopt: &'static str,
     create: &'static str,
     verify: &'static str,
     rollback: &'static str,
@@ -24,6 +25,7 @@ pub const V001: Migration = Migration {
     version: "V001",
     create_name: "V001__create_site_tracking_raw_layer.sql",
     rollback_name: "V001__rollback_site_tracking_raw_layer.sql",
+    adopt: include_str!("../../migrations/V001__adopt_site_tracking_raw_layer.sql"),
     create: include_str!("../../migrations/V001__create_site_tracking_raw_layer.sql"),
     verify: include_str!("../../migrations/V001__verify_site_tracking_raw_layer.sql"),
     rollback: include_str!("../../migrations/V001__rollback_site_tracking_raw_layer.sql"),
@@ -58,6 +60,11 @@ pub struct Step<'a> {
 const MARK: &str = "-- step: ";
 
 impl Migration {
+    /// What makes a predecessor ready for it.
+    pub fn adopt(&self) -> Vec<Step<'static>> {
+        steps(self.adopt)
+    }
+
     /// What makes the layer.
     pub fn create(&self) -> Vec<Step<'static>> {
         steps(self.create)
@@ -142,6 +149,7 @@ mod tests {
     #[test]
     fn each_file_of_v001_has_named_steps_and_loses_nothing() {
         for (file, steps) in [
+            (V001.adopt, V001.adopt()),
             (V001.create, V001.create()),
             (V001.verify, V001.verify()),
             (V001.rollback, V001.rollback()),

@@ -13,6 +13,7 @@ use super::catalogue::Migration;
 use super::failure::Failure;
 use super::plan::{Found, Owner};
 use super::rights;
+use super::shape;
 
 /// PostgreSQL that V001 needs, as `server_version_num` has it.
 const OLDEST_SERVER: i32 = 120_000;
@@ -127,6 +128,7 @@ pub async fn found(client: &Client, migration: &Migration) -> Result<Found, Fail
         ..Found::default()
     };
     if !found.objects.is_empty() {
+        found.verdict = shape::read(client).await?.verdict();
         found.differences = differences(client, migration).await?;
         found.is_unvalidated = is_unvalidated(client).await?;
     }

@@ -24,6 +24,8 @@ pub mod catalogue;
 pub mod fingerprint;
 pub mod rights;
 pub mod ledger;
+pub mod predecessor;
+pub mod shape;
 pub mod backlog;
 pub mod plan;
 pub mod run;

@@ -4,6 +4,8 @@
 
 use serde::Serialize;
 
+use super::predecessor::Verdict;
+
 /// What a Delete may destroy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnDelete {
@@ -55,6 +57,8 @@ pub struct Found {
     pub made_by_hand: bool,
     /// Checksum of the file that was applied last.
     pub checksum: Option<String>,
+    /// Whether V001 can write to what is there.
+    pub verdict: Verdict,
 }
 
 /// What is done.
@@ -68,6 +72,10 @@ pub enum Plan {
     StrikeOwner,
     /// The rollback file, with what it may destroy; `None`: as many rows as somebody counted by hand.
     RollBack(Option<OnDelete>),
+    /// What is there is made ready, then the create file, then verify.
+    Adopt,
+    /// Nothing: V001 cannot write to what is there.
+    RefuseToAdopt,
     /// Nothing: this many owners would lose what they own, and who asks did not say so.
     RefuseFor(usize),
 }
@@ -88,24 +96,38 @@ fn have(owner: Option<&Owner>, found: &Found, checksum: &str) -> Decision {
     if found.objects.is_empty() {
         return (Plan::Apply, "the raw layer is not there".to_owned());
     }
+    if let Verdict::Incompatible(why) = &found.verdict {
+        return (
+            Plan::RefuseToAdopt,
+            format!("the raw layer that is there cannot be adopted: {why}"),
+        );
+    }
+    let apply = match found.verdict {
+        Verdict::Compatible => Plan::Adopt,
+        _ => Plan::Apply,
+    };
+    if apply == Plan::Adopt && found.checksum.is_none() {
+        let reason = "a predecessor of the raw layer is there, and V001 can write to it";
+        return (apply, reason.to_owned());
+    }
     if let Some(differences) = &found.differences {
         return (
-            Plan::Apply,
+            apply,
             format!("the raw layer is not as V001 makes it: {differences}"),
         );
     }
     if found.is_unvalidated {
         return (
-            Plan::Apply,
+            apply,
             "its foreign key to auth.tenant_h is not validated yet".to_owned(),
         );
     }
     if found.checksum.as_deref() != Some(checksum) {
-        return (Plan::Apply, "it was made by another edition of V001".to_owned());
+        return (apply, "it was made by another edition of V001".to_owned());
     }
     match owner {
         Some(owner) if !found.owners.contains(owner) => (
-            Plan::Apply,
+            apply,
             "the raw layer is there; this stack becomes an owner of it".to_owned(),
         ),
         _ => (
@@ -255,6 +277,62 @@ mod tests {
             assert_eq!(planned, plan, "{label}");
             assert!(reason.contains(because), "{label}: {reason}");
         }
+    }
+
+    #[test]
+    fn a_predecessor_is_adopted_or_refused_and_left_alone_once_it_is_as_it_should_be() {
+        let standing = |verdict: &Verdict, differences: Option<&str>| Found {
+            verdict: verdict.clone(),
+            differences: differences.map(str::to_owned),
+            ..there(&["a"])
+        };
+        let incompatible = Verdict::Incompatible("user_agent is varchar(50)".to_owned());
+        for (label, who, verdict, differences, plan, because) in [
+            (
+                "new",
+                "a",
+                &Verdict::Compatible,
+                Some("no keys table"),
+                Plan::Adopt,
+                "no keys table",
+            ),
+            ("adopted", "a", &Verdict::Compatible, None, Plan::Keep, "is there"),
+            (
+                "shared",
+                "b",
+                &Verdict::Compatible,
+                None,
+                Plan::Adopt,
+                "becomes an owner",
+            ),
+            (
+                "narrow",
+                "a",
+                &incompatible,
+                Some("much"),
+                Plan::RefuseToAdopt,
+                "user_agent is varchar(50)",
+            ),
+            (
+                "ours",
+                "a",
+                &Verdict::Ours,
+                Some("an index"),
+                Plan::Apply,
+                "an index",
+            ),
+        ] {
+            let (planned, reason) = decide(
+                &Wish::Have(Some(owner(who))),
+                &standing(verdict, differences),
+                "now",
+            );
+            assert_eq!(planned, plan, "{label}");
+            assert!(reason.contains(because), "{label}: {reason}");
+        }
+        let leaving = Wish::Leave(owner("a"), OnDelete::Drop);
+        let (planned, _) = decide(&leaving, &standing(&incompatible, Some("drift")), "now");
+        assert_eq!(planned, Plan::RollBack(Some(OnDelete::Drop)));
     }
 
     #[test]

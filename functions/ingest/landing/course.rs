@@ -4,6 +4,7 @@
 //! cut off at the landing's end; whatever is left unanswered takes its connection with it, so that the next call
 //! does not queue behind it.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use tokio_postgres::{Client, Error};
 use super::call::{self, Answer, Audit};
 use super::decision::{self, Next};
 use super::{Effort, Landing, CALL_TIMEOUT};
-use crate::db::Database;
+use crate::db::{Database, CANCEL_TIMEOUT};
 use crate::ingest::beacon::Event;
 use crate::ingest::failure::{Failure, Fault};
 
@@ -99,11 +100,15 @@ impl Course<'_> {
             None => Audit::On,
             Some(_) => Audit::Off,
         };
-        let calling = call::call(client, self.landing, events, audit);
-        let answered = tokio::time::timeout(self.patience(), calling).await;
-        let Ok(answer) = answered else {
-            self.database.cancel(client).await;
-            return Err(Fault::TimedOut);
+        let mut calling = pin!(call::call(client, self.landing, events, audit));
+        let answer = match tokio::time::timeout(self.patience(), &mut calling).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                self.database.cancel(client).await;
+                // It may have ended meanwhile; what it says then is true.
+                let late = tokio::time::timeout(CANCEL_TIMEOUT, calling).await;
+                Ok(late.ok().and_then(Result::ok).ok_or(Fault::TimedOut)?)
+            }
         };
         if let Ok(answer) = &answer {
             self.effort.audit_error = self.effort.audit_error.take().or(answer.audit_error.clone());

@@ -54,7 +54,7 @@ fn in_production(wish: &Wish, plan: Plan, found: &Found, says: &Says) -> Result<
             "checklist ENV-02: OnDelete is Drop in PRODUCTION: nothing was deleted",
             "set OnDelete to DropIfEmpty or Retain; to drop events roll back by hand with drop_rows and backup_reference",
         )),
-        (Wish::Have(_), Plan::Apply) if is_adoption(found) && !has_backup => Err(Failure::refused(
+        (Wish::Have(_), Plan::Apply | Plan::Adopt) if is_adoption(found) && !has_backup => Err(Failure::refused(
             "checklist DEP-02: what is there would be adopted in PRODUCTION without a backup reference",
             "set BackupReference (backup_reference of an action) to the backup that would be restored",
         )),

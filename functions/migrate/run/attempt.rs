@@ -25,6 +25,7 @@ mod rehearsal;
 mod logins;
 mod undo;
 mod locked;
+mod adoption;
 mod foreign_key;
 
 pub(super) use rehearsal::UNDO_DIFFERS;
@@ -44,6 +45,9 @@ const CHECKS_CLIENTS: i32 = 140_000;
 
 /// Between two questions whether the migration lock is free.
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
+
+/// What is there is not V001's, and V001 cannot write to it.
+const INCOMPATIBLE: &str = "TR010";
 
 /// The lock of V001, that its create file takes as well when it is run by hand.
 const LOCK: &str = "select pg_catalog.pg_try_advisory_xact_lock(
@@ -65,10 +69,11 @@ pub(super) async fn attempt(
     };
     let mut attempt = Attempt {
         client: &client,
-        host: &database.host,
+        database,
         order,
         proof,
         end,
+        may_have_made: false,
         owns: false,
         is_new: false,
         before: String::new(),
@@ -80,25 +85,21 @@ pub(super) async fn attempt(
             ..Report::default()
         },
     };
-    let ended = attempt.go().await;
-    match (&ended, &order.wish, order.ending) {
-        (Err(_), ..) => attempt.give_back().await,
-        (Ok(()), Wish::Have(_), Ending::Commit) => {
-            attempt.validate_foreign_key().await;
-            attempt.fill_in().await;
-        }
-        (Ok(()), ..) => {}
+    let ended = attempt.whole().await;
+    if ended.is_err() {
+        attempt.give_back().await;
     }
     ended.map(|()| attempt.report)
 }
 
 struct Attempt<'a> {
     client: &'a Client,
-    /// As the database's host was named.
-    host: &'a str,
+    database: &'a config::Database,
     order: &'a Order,
     proof: Proof,
     end: Instant,
+    /// Whether something of who asks may be there, whatever becomes of this attempt.
+    may_have_made: bool,
     /// Whether who asks is an owner already.
     owns: bool,
     /// Whether nothing of V001 was there.
@@ -113,6 +114,29 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
+    async fn whole(&mut self) -> Result<(), Failure> {
+        let is_real = self.order.ending != Ending::GiveBack;
+        let before = if is_real {
+            self.prepare_or_restore().await
+        } else {
+            Ok(())
+        };
+        let ended = match before {
+            Ok(()) => self.go().await,
+            Err(failure) => Err(failure),
+        };
+        ended.map_err(|failure| Failure {
+            may_have_made: failure.may_have_made || self.may_have_made,
+            ..failure
+        })?;
+        if is_real && matches!(self.order.wish, Wish::Have(_)) {
+            self.prove_checks().await;
+            self.validate_foreign_key().await;
+            self.fill_in().await;
+        }
+        Ok(())
+    }
+
     async fn go(&mut self) -> Result<(), Failure> {
         self.begin().await?;
         self.lock().await?;
@@ -120,6 +144,7 @@ impl Attempt<'_> {
         let owner = self.order.owner();
         self.owns = owner.is_some_and(|owner| found.owners.contains(owner));
         self.is_new = found.objects.is_empty();
+        self.may_have_made |= self.owns;
         let (plan, reason) = plan::decide(&self.order.wish, &found, &self.report.checksum);
         self.report.reason = reason;
         let kept = ground::environment_kept(self.client).await?;
@@ -127,17 +152,15 @@ impl Attempt<'_> {
         if self.order.ending == Ending::GiveBack {
             self.watch = Some(Watch::begin(self.client).await?);
         }
-        self.perform(plan).await.map_err(|failure| Failure {
-            may_have_made: failure.may_have_made || self.owns,
-            ..failure
-        })
+        self.perform(plan).await
     }
 
     async fn perform(&mut self, plan: Plan) -> Result<(), Failure> {
         self.before = snapshot(self.client).await?;
         match plan {
             Plan::Keep => self.ready_login().await?,
-            Plan::Apply => self.apply().await?,
+            Plan::Apply | Plan::Adopt => self.apply(plan).await?,
+            Plan::RefuseToAdopt => return Err(incompatible(&self.report.reason)),
             Plan::RefuseFor(owners) => {
                 return Err(Failure::refused(
                     &self.report.reason,
@@ -186,7 +209,7 @@ impl Attempt<'_> {
     fn known(&self) -> Known<'_> {
         Known {
             says: &self.order.says,
-            host: self.host,
+            host: &self.database.host,
             before: Some(&self.before),
         }
     }
@@ -259,5 +282,15 @@ impl Attempt<'_> {
                 .flat_map(|notes| notes.lines())
                 .map(str::to_owned),
         );
+    }
+}
+
+fn incompatible(reason: &str) -> Failure {
+    Failure {
+        sqlstate: Some(INCOMPATIBLE.to_owned()),
+        ..Failure::refused(
+            reason,
+            "change what is named, or choose another database; nothing was changed",
+        )
     }
 }

@@ -4,21 +4,30 @@ use super::steps::split;
 use super::Attempt;
 use crate::migrate::catalogue::V001;
 use crate::migrate::failure::Failure;
+use crate::migrate::plan::Plan;
 use crate::migrate::report::Outcome;
 use crate::migrate::{fingerprint, record};
 
 impl Attempt<'_> {
-    pub(super) async fn apply(&mut self) -> Result<(), Failure> {
+    pub(super) async fn apply(&mut self, plan: Plan) -> Result<(), Failure> {
         let before = match self.is_new {
             true => self.rehearse().await?,
             false => fingerprint::read(self.client).await?,
         };
         let before = self.report.fingerprint_before.insert(before.digest()).clone();
+        let adopt = if plan == Plan::Adopt { "yes" } else { "" };
         self.tell(&[
+            ("tracking.adopt", adopt),
+            ("tracking.adoption", ""),
             ("tracking.foreign_key", "not_valid"),
             ("tracking.fingerprint_before", &before),
         ])
         .await?;
+        if plan == Plan::Adopt {
+            // The create file's own preflight asks for the rights that adopting needs.
+            self.send(V001.create().into_iter().take(1).collect()).await?;
+            self.send(V001.adopt()).await?;
+        }
         self.make().await?;
         let written = record::last_applied(self.client).await?;
         if written.id.is_none() {
