@@ -102,8 +102,8 @@ impl Lane {
     }
 
     async fn recovered(&self, world: &World, since: Instant) -> Duration {
-        let what = "a 200 after a fault";
-        wait::until_async(what, RECOVERY_LIMIT, || async {
+        let what = format!("a 200 after {}", world.fault().map_or("the start", Kind::name));
+        wait::until_async(&what, RECOVERY_LIMIT, || async {
             world.account.has_200_since(since).then_some(())
         })
         .await;

@@ -9,7 +9,7 @@ use serde_json::{json, Value};
 use site_tracking::aws::{Aws, Service};
 
 use super::sandbox::Sandbox;
-use super::support::event_source::EventSource;
+use super::support::event_source::{record, EventSource};
 use super::support::{moto, wait};
 
 /// Between two questions to an empty queue.
@@ -73,7 +73,7 @@ impl Source {
         let manner = *self.manner.lock().unwrap();
         let records = match manner {
             Manner::Rests => Vec::new(),
-            _ => self.queue.receive().await,
+            _ => self.receive().await,
         };
         if records.is_empty() {
             return tokio::time::sleep(PAUSE).await;
@@ -98,7 +98,7 @@ impl Source {
             }
             Manner::Late => {
                 self.show(&records).await;
-                let again = self.queue.receive().await;
+                let again = self.receive().await;
                 self.remember(&again);
                 let failed = invoke(one, &again).await;
                 self.forget(&again, &failed).await;
@@ -127,6 +127,25 @@ impl Source {
             (self.queue.count(&self.queue.url).await == 0).then_some(())
         })
         .await;
+    }
+
+    /// Nothing where the queue's server is out of breath: the messages come again.
+    async fn receive(&self) -> Vec<Value> {
+        let body = json!({ "QueueUrl": self.queue.url, "MaxNumberOfMessages": 10, "VisibilityTimeout": 30,
+            "AttributeNames": ["All"], "MessageAttributeNames": ["All"] });
+        let asking = self.client.call(
+            Service::Sqs,
+            "AmazonSQS.ReceiveMessage",
+            body.to_string(),
+            ANSWER_LIMIT,
+        );
+        let answer: Value = serde_json::from_slice(&asking.await.unwrap_or_default()).unwrap_or_default();
+        answer["Messages"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(record)
+            .collect()
     }
 
     fn remember(&self, records: &[Value]) {
