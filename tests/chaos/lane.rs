@@ -129,7 +129,7 @@ impl Progress {
 
     fn step(&self) {
         let done = self.done.fetch_add(1, Ordering::SeqCst) + 1;
-        if done % TELLING == 0 {
+        if done.is_multiple_of(TELLING) {
             println!(
                 "chaos: {done} of {} faults after {} s",
                 self.all,
