@@ -137,6 +137,8 @@ fn a_stream_that_was_cut_or_changed_is_broken_and_stays_as_it_was_sent() {
         &wrong_sum,
         &[&gz[..], &gz[..20]].concat(),
         &zl[..zl.len() - 6],
+        &[&zl[..], b"garbage"].concat(),
+        &[&gz[..10], &[0xff; 40]].concat(),
     ] {
         let body = body(bytes);
         let unpacked = unpack(&body, None);
