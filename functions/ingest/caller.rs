@@ -237,8 +237,14 @@ mod tests {
     #[test]
     fn what_is_stored_holds_no_nul_and_no_key() {
         let key = SiteKey::generate().unwrap();
-        let text = format!("a\0b {} c", key.expose());
-        assert_eq!(storable(&text, &key), "a\u{fffd}b stk_... c");
+        for (text, expected) in [
+            ("a b c".to_owned(), "a b c"),
+            ("a\0b c".to_owned(), "a\u{fffd}b c"),
+            (format!("a b {} c", key.expose()), "a b stk_... c"),
+            (format!("a\0b {} c", key.expose()), "a\u{fffd}b stk_... c"),
+        ] {
+            assert_eq!(storable(&text, &key), expected, "{text:?}");
+        }
     }
 
     fn called(headers: &[(&str, &str)]) -> Caller {

@@ -77,6 +77,10 @@ mod tests {
             (r#"{"token":["stk_1"]}"#, ""),
             (r#"{"\u0074oken":"\u0073tk_1"}"#, "stk_1"),
             (r#"{"token":"phc_1"}"#, ""),
+            (r#"{"data":{"data":{"data":{"token":"stk_1"}}}}"#, "stk_1"),
+            (r#"{"data":{"data":{"data":{"data":{"token":"stk_1"}}}}}"#, ""),
+            (r#"[[[{"token":"stk_1"}]]]"#, "stk_1"),
+            (r#"[[[[{"token":"stk_1"}]]]]"#, ""),
         ] {
             let pieces = [Piece::Document(json::document(body.as_bytes()).unwrap())];
             assert_eq!(claims(&pieces).join(","), expected, "{body}");

@@ -146,3 +146,60 @@ impl Step {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::api_event::Body;
+    use super::super::unpack;
+    use super::*;
+
+    fn tried<T>(bytes: &[u8], look: impl FnOnce(&Decoded<'_>) -> T) -> T {
+        let body = Body {
+            bytes: Cow::Borrowed(bytes),
+            broken: None,
+        };
+        let unpacked = unpack(&body, None);
+        look(&decode(bytes, &unpacked, "", Ping::default()).unwrap())
+    }
+
+    #[test]
+    fn what_no_step_takes_is_told_with_the_byte_at_which_it_stops_being_json() {
+        for (bytes, what, offset) in [
+            (&b"{\"a\":"[..], "neither JSON nor a form", 5),
+            (b"\xef\xbb\xbf{\"a\":", "neither JSON nor a form", 8),
+            (b"{\"a\":\xff}", "invalid UTF-8", 5),
+            (b"{] \xff", "neither JSON nor a form", 1),
+        ] {
+            let expected = Undecodable { what, offset };
+            let told = tried(bytes, |decoded| {
+                assert_eq!(decoded.step, Step::Quarantine, "{bytes:?}");
+                decoded
+                    .undecodable
+                    .as_ref()
+                    .map(|(told, sent)| (told.clone(), sent.to_vec()))
+            });
+            assert_eq!(told, Some((expected, bytes.to_vec())));
+        }
+    }
+
+    #[test]
+    fn claims_are_those_of_the_documents() {
+        let body = br#"{"token":"stk_1","batch":[{"token":"stk_2"}]}"#;
+        assert_eq!(tried(body, |decoded| decoded.claims().join(",")), "stk_1,stk_2");
+    }
+
+    #[test]
+    fn a_step_is_told_by_its_name() {
+        for (step, tag) in [
+            (Step::Json, "json"),
+            (Step::JsonLines, "json_lines"),
+            (Step::Ping, "ping"),
+            (Step::Multipart, "multipart"),
+            (Step::Form, "form"),
+            (Step::Query, "query"),
+            (Step::Quarantine, "quarantine"),
+        ] {
+            assert_eq!(step.tag(), tag);
+        }
+    }
+}

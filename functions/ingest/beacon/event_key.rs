@@ -221,6 +221,29 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_the_same_in_each_version_and_knows_where_a_part_ends() {
+        let expected = "358ad0ed-a7e2-8cc8-9363-d125a179b228";
+        assert_eq!(key(&["eid", "a-tracker-s-own-1"]).to_string(), expected);
+        assert_ne!(key(&["ab", "c"]), key(&["a", "bc"]));
+    }
+
+    #[test]
+    fn a_date_is_one_in_every_digit_and_mark() {
+        for (text, expected) in [
+            ("2026-11-22", true),
+            ("2026-11-22T12:00:00.000Z", true),
+            ("2026-11-2", false),
+            ("x026-11-22", false),
+            ("2026/11-22", false),
+            ("2026-1x-22", false),
+            ("2026-11/22", false),
+            ("2026-11-2x", false),
+        ] {
+            assert_eq!(is_date(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn two_different_events_with_one_name_are_two() {
         let id = "8c4d2a1e-3b5f-4e6a-9d7c-1f2e3d4c5b6a";
         let events = [1, 2].map(|n| format!(r#"{{"eid":"{id}","a":{n}}}"#));

@@ -150,6 +150,14 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_that_is_no_utf8_is_kept_inside_a_string_too() {
+        let document = document(b"\"{\\\"a\\\":\\\"gr\xfcn\\\"}\"").unwrap();
+        assert_eq!(document.text.get(), r#"{"a":"gr?n"}"#);
+        let exact = document.exact_of(&document.text);
+        assert_eq!(exact, Some(&b"{\"a\":\"gr\xfcn\"}"[..]));
+    }
+
+    #[test]
     fn halves_of_a_character_are_put_together_and_a_single_one_is_masked() {
         let document = container(b"[{\"a\":\"\xed\xa0\xbe\xed\xb6\x8a\"},{\"a\":\"\xed\xa0\xbe\"}]").unwrap();
         assert_eq!(document.text.get(), "[{\"a\":\"🦊\"},{\"a\":\"???\"}]");

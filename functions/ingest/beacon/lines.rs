@@ -115,6 +115,10 @@ mod tests {
 
     #[test]
     fn more_lines_than_events_are_too_many() {
+        let most = "{\"a\":1}\n".repeat(EVENTS_MAX);
+        assert_eq!(of_json(most.as_bytes()).unwrap().unwrap().len(), EVENTS_MAX);
+        let most = "a=1\n".repeat(EVENTS_MAX);
+        assert_eq!(of_forms(most.as_bytes()).unwrap().unwrap().len(), EVENTS_MAX);
         let lines = "{\"a\":1}\n".repeat(EVENTS_MAX + 1);
         assert_eq!(
             of_json(lines.as_bytes()).unwrap_err(),

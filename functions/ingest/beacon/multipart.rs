@@ -120,6 +120,17 @@ mod tests {
         assert_eq!(text(empty.as_bytes()).unwrap(), r#"{"a":""}"#);
         let odd = b"--a b=c\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n\xff\r\n--a b=c--";
         assert_eq!(text(odd).unwrap(), "InvalidUtf8 at 53");
+        let odd = b"--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nxy\xff\r\n--b--";
+        assert_eq!(text(odd).unwrap(), "InvalidUtf8 at 51");
+    }
+
+    #[test]
+    fn limits_hold_at_their_edge() {
+        for (boundary_bytes, is_taken) in [(1, true), (BOUNDARY_MAX, true), (BOUNDARY_MAX + 1, false)] {
+            let dashed = format!("--{}", "b".repeat(boundary_bytes));
+            let body = format!("{dashed}\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n{dashed}--");
+            assert_eq!(piece(body.as_bytes()).is_some(), is_taken, "{boundary_bytes}");
+        }
     }
 
     #[test]

@@ -41,3 +41,36 @@ pub fn document<'d>(body: &[u8], ping: Ping<'_>) -> Option<Document<'d>> {
     let text = serde_json::value::to_raw_value(&ping).ok()?;
     Some(Document::new(Cow::Owned(text)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ping_is_its_body_and_one_of_its_headers() {
+        let from = ("ping-from", "https://a.example/");
+        let to = ("ping-to", "https://b.example/");
+        for (body, headers, expected) in [
+            (
+                "PING",
+                &[from, to][..],
+                Some(r#"{"ping_from":"https://a.example/","ping_to":"https://b.example/"}"#),
+            ),
+            ("PING\n", &[to], Some(r#"{"ping_to":"https://b.example/"}"#)),
+            ("PING", &[from], Some(r#"{"ping_from":"https://a.example/"}"#)),
+            ("PING", &[], None),
+            ("PONG", &[from, to], None),
+        ] {
+            let headers: serde_json::Map<_, _> = headers
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).into()))
+                .collect();
+            let event = serde_json::json!({ "headers": headers });
+            let raw = serde_json::value::to_raw_value(&event).unwrap();
+            let event = ApiEvent::read(&raw);
+            let document = document(body.as_bytes(), Ping::of(&event));
+            let text = document.as_ref().map(|document| document.text.get());
+            assert_eq!(text, expected, "{body}");
+        }
+    }
+}

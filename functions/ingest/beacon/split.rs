@@ -267,6 +267,22 @@ mod tests {
     }
 
     #[test]
+    fn each_piece_counts_as_one() {
+        let garbage = |_| Piece::Garbage {
+            bytes: b"oops",
+            flaw: Flaw::NotJson,
+            offset: 0,
+        };
+        let garbage: Vec<_> = (0..=EVENTS_MAX).map(garbage).collect();
+        let event = |_| Piece::Document(json::document(b"{}").unwrap());
+        let events: Vec<_> = (0..=EVENTS_MAX).map(event).collect();
+        for pieces in [garbage, events] {
+            assert_eq!(split(&pieces[1..]).unwrap().len(), EVENTS_MAX);
+            assert_eq!(split(&pieces).err(), Some(Refusal::TooMany(EVENTS_MAX + 1)));
+        }
+    }
+
+    #[test]
     fn a_masked_byte_beside_the_list_is_kept() {
         let document = json::document(b"{\"v\":\"\xff\",\"batch\":[{\"a\":1}]}").unwrap();
         let pieces = [Piece::Document(document)];

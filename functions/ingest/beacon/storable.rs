@@ -107,15 +107,12 @@ fn is_moderate(number: &[u8]) -> bool {
     digits <= NUMBER_MAX_DIGITS && exponent <= EXPONENT_MAX
 }
 
-#[cfg(not(feature = "planted-overflow"))]
+/// With the fault planted, overflows from ten digits on.
 fn with_digit(sum: u32, digit: u32) -> u32 {
-    sum.saturating_mul(10).saturating_add(digit)
-}
-
-/// Overflows from ten digits on.
-#[cfg(feature = "planted-overflow")]
-fn with_digit(sum: u32, digit: u32) -> u32 {
-    sum * 10 + digit
+    match cfg!(feature = "planted-overflow") {
+        true => sum * 10 + digit,
+        false => sum.saturating_mul(10).saturating_add(digit),
+    }
 }
 
 /// A negative number, deep inside.
@@ -141,6 +138,8 @@ mod tests {
             (r#"{"a":"\ud83d\\ude00"}"#, Some((Flaw::LoneSurrogate, 6))),
             (r#"{"a":"\ude00"}"#, Some((Flaw::LoneSurrogate, 6))),
             (r#"{"a":"\uD83D\uDE00"}"#, None),
+            (r#"{"a":"\ud83d\ude00\u0000"}"#, Some((Flaw::Nul, 18))),
+            (r#"{"a":"\u0041\u0000"}"#, Some((Flaw::Nul, 12))),
             (r#"{"a":1e1000}"#, None),
             (r#"{"a":1E+1001}"#, Some((Flaw::NumberRange, 5))),
             (r#"{"a":[-1e-1001]}"#, Some((Flaw::NumberRange, 6))),

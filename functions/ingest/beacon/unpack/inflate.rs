@@ -118,3 +118,36 @@ fn deflated(body: &[u8], coding: Coding) -> Result<Vec<u8>, Stop> {
 fn guess(packed_bytes: usize) -> usize {
     packed_bytes.saturating_mul(USUAL_RATIO).min(UNPACKED_MAX_BYTES)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::write::ZlibEncoder;
+    use flate2::Compression;
+
+    use super::*;
+
+    #[test]
+    fn a_second_member_has_only_the_room_that_is_left() {
+        let mut inside = vec![0; 10];
+        read(&mut io::repeat(0), &mut inside).unwrap();
+        assert_eq!(inside.len(), UNPACKED_MAX_BYTES + 1);
+    }
+
+    #[test]
+    fn no_more_is_allocated_than_the_limit() {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(&vec![b' '; UNPACKED_MAX_BYTES]).unwrap();
+        let packed = encoder.finish().unwrap();
+        let Ok(inside) = inflate(&packed, Coding::Zlib) else {
+            panic!("not inflated")
+        };
+        assert_eq!(inside.len(), UNPACKED_MAX_BYTES);
+        assert!(
+            inside.capacity() <= UNPACKED_MAX_BYTES + 1,
+            "{}",
+            inside.capacity()
+        );
+    }
+}
