@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run verify test check check-release fuzz fuzz-proof mutants bench bench-migrate build tools clean status plan plan-rollback rollback absent
+.PHONY: help run verify test check check-release chaos chaos-proof fuzz fuzz-proof mutants bench bench-migrate build tools clean status plan plan-rollback rollback absent
 
 bin := .tools/python/bin
 judges := functions/migrate/plan.rs functions/migrate/cfn_event.rs $(addprefix functions/ingest/,route.rs caller.rs caller/** api_event/** beacon.rs beacon/** reply.rs reply/**)
@@ -70,10 +70,19 @@ build: # the release binaries for arm64, as a deploy builds them
 	@tools/install release
 	PATH="$$PWD/.tools/bin:$$PATH" $(bin)/cargo-lambda lambda build --release --arm64 --bins
 
-check-release: build # the release binaries, the deployable that SAM makes of them, and make fuzz-proof
+check-release: build # the release binaries, the deployable that SAM makes of them, make fuzz-proof and make chaos-proof
 	@tools/install lint
 	PATH="$$PWD/.tools/bin:$$PWD/$(bin):$$PATH" SAM_CLI_TELEMETRY=0 sam build
 	@$(MAKE) fuzz-proof
+	@$(MAKE) chaos-proof
+
+chaos: # faults while senders send, 20 and more of each kind that hit; then what was acknowledged is held against what is stored; SEED= repeats
+	@tools/install test
+	CHAOS_FAULTS=$(or $(FAULTS),20) CHAOS_SEED=$(SEED) cargo test --test chaos
+
+chaos-proof: # three faults planted in ingest, each found by the bounded run that make check makes
+	@tools/install test
+	tests/chaos/proof
 
 fuzz: # random beacons and gateway events, guided by coverage, two million and more; half an hour
 	fuzz/run $(fuzz_long)

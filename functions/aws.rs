@@ -54,6 +54,18 @@ pub enum AwsError {
     },
 }
 
+impl AwsError {
+    /// Whether what was asked may have been done all the same: it went out, and what came back, if anything, is that the
+    /// service itself went wrong, at whatever point of its work.
+    pub fn may_be_done(&self) -> bool {
+        match self {
+            Self::TimedOut | Self::Unanswered(_) => true,
+            Self::Refused { status, .. } => *status >= 500,
+            Self::Network(_) => false,
+        }
+    }
+}
+
 impl fmt::Display for AwsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -242,6 +254,26 @@ fn code(body: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_was_never_sent_or_was_refused_for_its_own_sake_is_surely_not_done() {
+        let refused = |status| AwsError::Refused {
+            status,
+            code: String::new(),
+        };
+        for (error, may_be_done) in [
+            (AwsError::TimedOut, true),
+            (AwsError::Unanswered("the way back"), true),
+            (AwsError::Network("the way there"), false),
+            (refused(400), false),
+            (refused(403), false),
+            (refused(429), false),
+            (refused(500), true),
+            (refused(503), true),
+        ] {
+            assert_eq!(error.may_be_done(), may_be_done, "{error:?}");
+        }
+    }
 
     #[test]
     fn an_error_is_known_by_its_name_alone() {

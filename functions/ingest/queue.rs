@@ -109,8 +109,7 @@ impl Queue {
         for text in &texts {
             let patience = until.saturating_duration_since(Instant::now());
             if let Err(error) = self.send(&self.url, text, &[], Duration::ZERO, patience).await {
-                // What was not answered may be there.
-                is_partly_taken |= !matches!(error, AwsError::Refused { .. } | AwsError::Network(_));
+                is_partly_taken |= error.may_be_done();
                 let why = told(&error);
                 return Err(NotTaken { is_partly_taken, why });
             }

@@ -135,7 +135,7 @@ impl EventSource {
 }
 
 /// A message as it stands in Lambda's event.
-fn record(message: &Value) -> Value {
+pub fn record(message: &Value) -> Value {
     let attributes = message["MessageAttributes"].as_object().into_iter().flatten();
     let attributes: serde_json::Map<String, Value> = attributes
         .map(|(name, value)| {
