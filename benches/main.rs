@@ -2,7 +2,8 @@
 //!
 //! Against PostgreSQL of this machine over TLS, at `fsync = on` and `full_page_writes = off`, after warm-up: (a) the
 //! same SQL call in a bare loop, (b) the release binary one request at a time through a Runtime API, (c) the same
-//! without a database. Targets are printed beside what was measured; nothing fails here.
+//! without a database. Targets are printed beside what was measured; nothing fails here. `cargo bench --bench bench --
+//! batches` measures one part alone.
 
 #![allow(
     clippy::unwrap_used,
@@ -42,12 +43,27 @@ async fn main() {
     let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start(&Version::Default.bin(), &settings)));
     let site = Site::on(cluster).await;
     let mut table = Table::of(cluster).await;
-    for commit in [latency::Commit::Lazy, latency::Commit::Durable] {
-        latency::measure(&site, commit, &mut table).await;
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
+    let is_wanted = |part: &str| wanted.is_empty() || wanted.iter().any(|name| name == part);
+    if is_wanted("latency") {
+        for commit in [latency::Commit::Lazy, latency::Commit::Durable] {
+            latency::measure(&site, commit, &mut table).await;
+        }
     }
-    start::measure(&site, &mut table).await;
-    database::measure(&site, &mut table).await;
-    batches::measure(&site, &mut table).await;
-    decode::measure(&mut table);
+    if is_wanted("start") {
+        start::measure(&site, &mut table).await;
+    }
+    if is_wanted("database") {
+        database::measure(&site, &mut table).await;
+    }
+    if is_wanted("batches") {
+        batches::measure(&site, &mut table).await;
+    }
+    if is_wanted("decode") {
+        decode::measure(&mut table);
+    }
     table.print();
 }

@@ -34,12 +34,14 @@ mod quarantine;
 pub use beside::ENVELOPES_MAX_BYTES;
 pub use decode::{decode, Decoded, Step};
 pub use form::FIELDS_MAX;
+pub use multipart::{BOUNDARY_MAX, HEADERS_MAX};
 pub use ping::Ping;
 pub use quarantine::{Keys, Sender};
 pub use storable::{DEPTH_MAX, EXPONENT_MAX, NUMBER_MAX_DIGITS};
-pub use unpack::{most_bytes, unpack, Coding, Stopped, Unpacked, UNPACKED_MAX_BYTES};
+pub use unpack::{most_bytes, unpack, Coding, Stopped, Unpacked, LAYERS_MAX, UNPACKED_MAX_BYTES};
 
 use beside::Beside;
+use document::Document;
 use split::Group;
 
 /// Bytes of a body. A gateway hands over 6 MB of event in which base64 takes a third, so this much always gets
@@ -143,12 +145,14 @@ impl<'d> Making<'d, '_, '_> {
             } else {
                 &nothing
             };
-            self.event(raw, document.exact_of(raw), is_list, beside);
+            self.event(document, raw, is_list, beside);
         }
     }
 
-    fn event(&mut self, raw: &'d RawValue, exact: Option<&[u8]>, is_list: bool, beside: &Beside) {
+    fn event(&mut self, document: &Document<'_>, raw: &'d RawValue, is_list: bool, beside: &Beside) {
+        let exact = document.exact_of(raw);
         if let Some((flaw, offset)) = quarantine::flaw(raw.get(), exact) {
+            let offset = document.exact_offset(offset);
             return self.quarantine(exact.unwrap_or(raw.get().as_bytes()), flaw, offset, beside);
         }
         let payload = as_object(without_key::without_key(raw.get(), self.site_key));

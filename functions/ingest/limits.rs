@@ -3,7 +3,7 @@
 //! The constants stand where they are applied, each with its reason; this is the table that README.md is tested
 //! against and that explanations show.
 
-use super::{beacon, caller};
+use super::{beacon, caller, reply};
 
 /// A limit.
 pub struct Limit {
@@ -18,6 +18,7 @@ pub struct Limit {
 }
 
 const REFUSED: &str = "413 `too_large`";
+const UNDECODABLE: &str = "400 `undecodable`, the bytes are quarantined";
 const CUT: &str = "cut at a character's end, noted";
 const QUARANTINED: &str = "the event is quarantined";
 
@@ -45,16 +46,29 @@ pub const ALL: &[Limit] = &[
         REFUSED,
     ),
     limit(
+        "LAYERS_MAX",
+        beacon::LAYERS_MAX,
+        "compressions on top of each other",
+        UNDECODABLE,
+    ),
+    limit(
         "EVENTS_MAX",
         beacon::EVENTS_MAX,
         "events of a beacon",
         "413 `too_many`",
     ),
+    limit("FIELDS_MAX", beacon::FIELDS_MAX, "fields of a form", UNDECODABLE),
     limit(
-        "FIELDS_MAX",
-        beacon::FIELDS_MAX,
-        "fields of a form",
-        "400 `undecodable`, the bytes are quarantined",
+        "BOUNDARY_MAX",
+        beacon::BOUNDARY_MAX,
+        "characters of a multipart boundary",
+        UNDECODABLE,
+    ),
+    limit(
+        "HEADERS_MAX",
+        beacon::HEADERS_MAX,
+        "headers of a part of a multipart body",
+        UNDECODABLE,
     ),
     limit(
         "ENVELOPES_MAX_BYTES",
@@ -99,5 +113,11 @@ pub const ALL: &[Limit] = &[
         caller::HEADER_MAX_BYTES,
         "bytes of every other header in `request`",
         CUT,
+    ),
+    limit(
+        "ECHO_MAX_BYTES",
+        reply::ECHO_MAX_BYTES,
+        "bytes of an origin, or of requested headers, that a CORS answer repeats",
+        "`*`, or `Content-Type`, stands in the answer",
     ),
 ];

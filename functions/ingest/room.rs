@@ -102,6 +102,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn all_bodies_together_reach_the_limit_and_no_further() {
+        for (bytes, is_full) in [
+            (ROOM_BYTES - 1, false),
+            (ROOM_BYTES, false),
+            (ROOM_BYTES + 1, true),
+        ] {
+            let room = Room::new();
+            let _one = room.take(UNPACKED_MAX_BYTES).await.unwrap();
+            let rest = bytes - UNPACKED_MAX_BYTES;
+            assert_eq!(is_full_for(&room, rest).await, is_full, "{bytes}");
+        }
+    }
+
+    #[tokio::test]
     async fn who_waits_is_let_in_when_another_has_left() {
         let room = Room::new();
         let all = room.take(ROOM_BYTES).await.unwrap();

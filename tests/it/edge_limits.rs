@@ -66,6 +66,19 @@ impl Probe<'_> {
         assert_eq!(is_noted, is_beyond, "{} {}: {notes}", self.name, self.n);
     }
 
+    async fn is_undecodable(&self, body: &[u8], is_beyond: bool) {
+        let (answer, row) = self.send(&self.post("").base64(body)).await;
+        let label = format!("{} {}: {:?}", self.name, self.n, answer.body);
+        let (status, tag) = if is_beyond {
+            (400, "undecodable")
+        } else {
+            (200, "")
+        };
+        assert_eq!((answer.status, answer.tag()), (status, tag), "{label}");
+        let quarantine = if is_beyond { json!(tag) } else { Value::Null };
+        assert_eq!(row.unwrap()["quarantine"], quarantine, "{label}");
+    }
+
     async fn is_quarantined(&self, event: &str, tag: &str, is_beyond: bool) {
         let (answer, row) = self.send(&self.post(event)).await;
         let label = format!("{} {}: {:?}", self.name, self.n, answer.body);
@@ -85,6 +98,14 @@ fn gzip(plain: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(plain).unwrap();
     encoder.finish().unwrap()
+}
+
+/// A multipart body whose boundary and whose part's headers are so many.
+fn multipart(boundary: usize, headers: usize) -> Vec<u8> {
+    let boundary = "b".repeat(boundary);
+    let others = "x-other: 1\r\n".repeat(headers - 1);
+    let disposition = "content-disposition: form-data; name=\"a\"\r\n";
+    format!("--{boundary}\r\n{others}{disposition}\r\n1\r\n--{boundary}--\r\n").into_bytes()
 }
 
 /// An event of `n` bytes.
@@ -119,13 +140,7 @@ async fn probe(probe: &Probe<'_>, is_beyond: bool) {
         }
         "FIELDS_MAX" => {
             let form = format!("a=1{}", "&a=1".repeat(n - 1));
-            let (answer, _) = probe.send(&probe.post(&form)).await;
-            let expected = if is_beyond {
-                (400, "undecodable")
-            } else {
-                (200, "")
-            };
-            assert_eq!((answer.status, answer.tag()), expected, "FIELDS_MAX {n}");
+            probe.is_undecodable(form.as_bytes(), is_beyond).await;
         }
         "ENVELOPES_MAX_BYTES" => {
             let events = (8..).find(|events| n.is_multiple_of(*events)).unwrap();
@@ -145,8 +160,12 @@ async fn probe(probe: &Probe<'_>, is_beyond: bool) {
             probe.is_quarantined(&event, "too_deep", is_beyond).await;
         }
         "NUMBER_MAX_DIGITS" => {
-            let event = format!("{{\"a\":{}}}", "1".repeat(n));
-            probe.is_quarantined(&event, "number_range", is_beyond).await;
+            for event in [
+                format!("{{\"a\":{}}}", "1".repeat(n)),
+                format!("{{\"a\":-1.{}}}", "1".repeat(n - 1)),
+            ] {
+                probe.is_quarantined(&event, "number_range", is_beyond).await;
+            }
         }
         "EXPONENT_MAX" => {
             for event in [format!("{{\"a\":1e{n}}}"), format!("{{\"a\":-1E-{n}}}")] {
@@ -191,6 +210,28 @@ async fn probe(probe: &Probe<'_>, is_beyond: bool) {
             probe
                 .is_cut(&request, "/request/referrer", "header_cut", is_beyond)
                 .await;
+        }
+        "LAYERS_MAX" => {
+            let packed = (0..n).fold(sized(20).into_bytes(), |inside, _| gzip(&inside));
+            probe.is_undecodable(&packed, is_beyond).await;
+        }
+        "BOUNDARY_MAX" => probe.is_undecodable(&multipart(n, 1), is_beyond).await,
+        "HEADERS_MAX" => probe.is_undecodable(&multipart(3, n), is_beyond).await,
+        "ECHO_MAX_BYTES" => {
+            for (header, told, echo, usual) in [
+                ("origin", "https://", "access-control-allow-origin", "*"),
+                (
+                    "access-control-request-headers",
+                    "",
+                    "access-control-allow-headers",
+                    "Content-Type",
+                ),
+            ] {
+                let (answer, _) = probe.send(&long(header, told).method("OPTIONS")).await;
+                let is_usual = answer.header(echo) == usual;
+                assert_eq!((answer.status, is_usual), (204, is_beyond), "{header} {n}");
+                assert_eq!(answer.header(echo).len() == n, !is_beyond, "{header} {n}");
+            }
         }
         other => panic!("{other} has no probe: say what happens at its edge"),
     }

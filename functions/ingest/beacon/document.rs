@@ -28,8 +28,13 @@ pub enum Exact<'a> {
     Text,
     /// As long as the text, in which some are masked.
     Masked(Cow<'a, [u8]>),
-    /// The text was made of these.
-    Source(&'a [u8]),
+    /// The text, an object of strings, was made of these.
+    Source {
+        /// As sent.
+        bytes: &'a [u8],
+        /// Where the first U+0000 stands in them, which is all that such a text can have against it.
+        nul_at: fn(&[u8]) -> usize,
+    },
 }
 
 /// A part of a body, in the order in which it stands.
@@ -62,7 +67,7 @@ impl<'a> Document<'a> {
     pub fn exact_of(&self, part: &RawValue) -> Option<&[u8]> {
         match &self.exact {
             Exact::Text => None,
-            Exact::Source(source) => Some(source),
+            Exact::Source { bytes, .. } => Some(bytes),
             Exact::Masked(bytes) => {
                 let from = part.get().as_ptr() as usize - self.text.get().as_ptr() as usize;
                 let bytes = &bytes[from..from + part.get().len()];
@@ -73,6 +78,14 @@ impl<'a> Document<'a> {
 }
 
 impl Document<'_> {
+    /// Where in the exact bytes that stands which stands at `offset` of a part's text.
+    pub fn exact_offset(&self, offset: usize) -> usize {
+        match self.exact {
+            Exact::Source { bytes, nul_at } => nul_at(bytes),
+            Exact::Text | Exact::Masked(_) => offset,
+        }
+    }
+
     /// What stands beside it.
     pub fn beside(&self) -> Option<Rest> {
         self.beside.as_ref().map(|beside| Rest {

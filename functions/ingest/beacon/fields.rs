@@ -48,8 +48,9 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The document that the fields are, or that one of them holds. They were made of `source`.
-    pub fn document(self, source: &[u8]) -> Document<'_> {
+    /// The document that the fields are, or that one of them holds. They were made of `source`, and `nul_at` finds
+    /// the first U+0000 in it.
+    pub fn document(self, source: &[u8], nul_at: fn(&[u8]) -> usize) -> Document<'_> {
         let mut fields = self.fields;
         let mut holders = fields
             .iter()
@@ -65,7 +66,10 @@ impl<'a> Fields<'a> {
             }
             _ => Document {
                 text: Cow::Owned(raw(&fields)),
-                exact: Exact::Source(source),
+                exact: Exact::Source {
+                    bytes: source,
+                    nul_at,
+                },
                 beside: None,
             },
         }
@@ -123,7 +127,7 @@ mod tests {
         for (name, value) in fields {
             all.add(Cow::Borrowed(name), Cow::Borrowed(value));
         }
-        let document = all.document(b"");
+        let document = all.document(b"", |_| 0);
         let beside = document.beside.map(|beside| beside.get().to_owned());
         (document.text.get().to_owned(), beside)
     }

@@ -18,6 +18,8 @@ pub const FIELDS_MAX: usize = 10_000;
 /// Characters beside letters and digits that names have, encoded or not.
 const NAME_CHARACTERS: &[u8] = b"-_.*+%[]$@:~!'(),;/|^{}?";
 
+const ENCODED_NUL: &[u8] = b"%00";
+
 /// Whether `bytes` begin as a form does, with a name and an equals sign.
 pub fn is_form(bytes: &[u8]) -> bool {
     let bytes = bytes.trim_ascii();
@@ -38,7 +40,7 @@ pub fn is_form(bytes: &[u8]) -> bool {
 /// What `bytes`, which begin as a form does, hold.
 pub fn piece(bytes: &[u8]) -> Piece<'_> {
     match std::str::from_utf8(bytes) {
-        Ok(text) => Piece::Document(fields(text.trim().trim_start_matches('?')).document(bytes)),
+        Ok(text) => Piece::Document(fields(text.trim().trim_start_matches('?')).document(bytes, nul_at)),
         Err(error) => Piece::Garbage {
             bytes,
             flaw: Flaw::InvalidUtf8,
@@ -58,7 +60,7 @@ pub fn query(query: &str) -> Document<'_> {
     {
         fields.add(name, value);
     }
-    fields.document(query.as_bytes())
+    fields.document(query.as_bytes(), nul_at)
 }
 
 fn fields(form: &str) -> Fields<'_> {
@@ -72,6 +74,12 @@ fn fields(form: &str) -> Fields<'_> {
 fn pair(pair: &str) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
     let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
     (!pair.is_empty()).then(|| (decoded(name), decoded(value)))
+}
+
+/// Where the first U+0000 of a form or query stands, encoded or not.
+fn nul_at(form: &[u8]) -> usize {
+    let is_one = |at: &usize| form[*at] == 0 || form[*at..].starts_with(ENCODED_NUL);
+    (0..form.len()).find(is_one).unwrap_or(0)
 }
 
 /// `k=1?e=pv` is two pairs, `url=/a?b=c` is one: what comes before the question mark of a second query is a plain

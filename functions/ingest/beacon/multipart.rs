@@ -14,10 +14,10 @@ use super::fields::Fields;
 use super::form::FIELDS_MAX;
 
 /// Characters of a boundary, RFC 2046.
-const BOUNDARY_MAX: usize = 70;
+pub const BOUNDARY_MAX: usize = 70;
 
 /// Headers of a part: a disposition, a type, an encoding, and some that nobody needs.
-const HEADERS_MAX: usize = 8;
+pub const HEADERS_MAX: usize = 8;
 
 /// What a multipart body holds; `None` where it is none.
 pub fn piece(bytes: &[u8]) -> Option<Piece<'_>> {
@@ -36,7 +36,9 @@ pub fn piece(bytes: &[u8]) -> Option<Piece<'_>> {
             }
         }
     }
-    Some(Piece::Document(fields.document(bytes)))
+    Some(Piece::Document(
+        fields.document(bytes, |bytes| memchr::memchr(0, bytes).unwrap_or(0)),
+    ))
 }
 
 fn parts(bytes: &[u8]) -> Option<Vec<(Cow<'_, str>, &[u8])>> {

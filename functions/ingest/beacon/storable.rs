@@ -100,7 +100,8 @@ fn number_end(bytes: &[u8], at: usize) -> usize {
 
 fn is_moderate(number: &[u8]) -> bool {
     let mut halves = number.splitn(2, |byte| matches!(byte, b'e' | b'E'));
-    let digits = halves.next().unwrap_or_default().len();
+    let digits = halves.next().unwrap_or_default().iter();
+    let digits = digits.filter(|byte| byte.is_ascii_digit()).count();
     let exponent = halves.next().unwrap_or(b"0");
     let exponent = exponent.iter().filter(|byte| byte.is_ascii_digit());
     let exponent = exponent.fold(0, |sum, digit| with_digit(sum, u32::from(digit - b'0')));
@@ -157,6 +158,10 @@ mod tests {
         let digits = |n: usize| format!("[{}]", "1".repeat(n));
         assert_eq!(flaw(&digits(NUMBER_MAX_DIGITS)), None);
         assert_eq!(flaw(&digits(NUMBER_MAX_DIGITS + 1)), Some((Flaw::NumberRange, 1)));
+        let with_sign_and_point = |n: usize| format!("[-1.{}]", "1".repeat(n - 1));
+        assert_eq!(flaw(&with_sign_and_point(NUMBER_MAX_DIGITS)), None);
+        let too_many = with_sign_and_point(NUMBER_MAX_DIGITS + 1);
+        assert_eq!(flaw(&too_many), Some((Flaw::NumberRange, 1)));
         let nested = |n: usize| "[".repeat(n) + &"]".repeat(n);
         assert_eq!(flaw(&nested(DEPTH_MAX)), None);
         let beside_each_other = format!("[{}{{}}]", "[],".repeat(DEPTH_MAX));

@@ -19,7 +19,7 @@ use inflate::{inflate, Stop};
 pub const UNPACKED_MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// Codings on top of each other that are taken off: a tracker's own, and that of a proxy behind it.
-const LAYERS_MAX: usize = 2;
+pub const LAYERS_MAX: usize = 2;
 
 /// What streams that nothing else begins like begin with.
 const MARKS: [(&[u8], Coding); 2] = [(GZIP_MARK, Coding::Gzip), (ZSTD_MARK, Coding::Zstd)];

@@ -7,7 +7,8 @@ use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
 use super::super::api_event::ApiEvent;
-use super::{cut, storable};
+use super::cut;
+use super::storable::storable;
 use crate::site_key::SiteKey;
 
 /// Bytes of a path that are kept; a tracker's are short, and a page's address stands in the event.

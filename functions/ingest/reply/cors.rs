@@ -10,7 +10,7 @@ use super::super::api_event::ApiEvent;
 const MAX_AGE_S: &str = "86400";
 
 /// Longest value that is echoed; a browser's are far shorter.
-const ECHO_MAX_BYTES: usize = 2_048;
+pub const ECHO_MAX_BYTES: usize = 2_048;
 
 /// For a preflight that names no header.
 const USUAL_HEADERS: &str = "Content-Type";
