@@ -84,16 +84,28 @@ fn each_refusal_and_fault_has_its_status_and_tag() {
         assert_eq!(answer["headers"].get("Retry-After"), None, "{tag}");
         assert_eq!(body.get("errors").is_some(), tag == "empty_event", "{tag}");
     }
-    let answer = answered(&http_api("POST", json!({})), Err(Failure::Fault(Fault::TimedOut)));
-    assert_eq!(
-        (&answer["statusCode"], &body(&answer)["error"]),
-        (&json!(503), &json!("unavailable"))
-    );
-    assert_eq!(
-        body(&answer)["message"],
-        "not stored, or not all of it; try again later"
-    );
-    assert_eq!(answer["headers"]["Retry-After"], "9");
+    for (failure, tag, says) in [
+        (
+            Failure::Fault(Fault::TimedOut),
+            "unavailable",
+            "nothing was stored; ",
+        ),
+        (
+            Failure::Uncertain(Fault::TimedOut),
+            "outcome_unknown",
+            "it is not known ",
+        ),
+    ] {
+        let answer = answered(&http_api("POST", json!({})), Err(failure));
+        let body = body(&answer);
+        assert_eq!(
+            (&answer["statusCode"], &body["error"]),
+            (&json!(503), &json!(tag))
+        );
+        let message = body["message"].as_str().unwrap();
+        assert!(message.starts_with(says), "{tag}: {message}");
+        assert_eq!(answer["headers"]["Retry-After"], "9", "{tag}");
+    }
 }
 
 #[test]
