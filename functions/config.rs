@@ -8,9 +8,13 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 
+mod aws;
 mod edge;
+mod queue;
 
+pub use aws::{Aws, AwsCredentials, Endpoint};
 pub use edge::{Edge, Explain, IpMode};
+pub use queue::Queue;
 
 /// Which of the two binaries a variable belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +78,12 @@ pub const VARIABLES: &[Variable] = &[
         "its password; needed where DB_AUTH is password",
     ),
     row(
+        "DB_SECRET_ARN",
+        INGEST,
+        None,
+        "its secret in AWS Secrets Manager, with username and password or the password alone; needed where DB_AUTH is secret",
+    ),
+    row(
         "DB_MIGRATOR_USER",
         MIGRATE,
         None,
@@ -86,10 +96,16 @@ pub const VARIABLES: &[Variable] = &[
         "its password; needed where DB_AUTH is password",
     ),
     row(
+        "DB_MIGRATOR_SECRET_ARN",
+        MIGRATE,
+        None,
+        "its secret in AWS Secrets Manager; needed where DB_AUTH is secret",
+    ),
+    row(
         "DB_AUTH",
         BOTH,
         Some("iam"),
-        "iam (a token signed with the AWS_* variables) or password",
+        "iam (a token signed with the AWS_* variables), password, or secret (a password in AWS Secrets Manager)",
     ),
     row(
         "DB_CA",
@@ -115,30 +131,48 @@ pub const VARIABLES: &[Variable] = &[
         Some("off"),
         "on: X-Ingest-Explain: 1 is answered with each decision and stores nothing; off in production",
     ),
+    row(
+        "QUEUE_URL",
+        INGEST,
+        Some("off"),
+        "the SQS queue that keeps events while the database is away, or off",
+    ),
+    row(
+        "DEAD_LETTERS_URL",
+        INGEST,
+        Some("off"),
+        "the SQS queue in which those rest that the database refuses; off where QUEUE_URL is",
+    ),
     row("LOG_LEVEL", BOTH, Some("info"), "info or debug"),
     row(
         "AWS_REGION",
         BOTH,
         None,
-        "region of the database; set by Lambda, needed where DB_AUTH is iam, and picks the roots where DB_CA is rds",
+        "region of the database; set by Lambda, needed where DB_AUTH is iam or secret, and picks the roots where DB_CA is rds",
     ),
     row(
         "AWS_ACCESS_KEY_ID",
         BOTH,
         None,
-        "access key id; set by Lambda, needed where DB_AUTH is iam",
+        "access key id; set by Lambda, needed where DB_AUTH is iam or secret",
     ),
     row(
         "AWS_SECRET_ACCESS_KEY",
         BOTH,
         None,
-        "secret access key; set by Lambda, needed where DB_AUTH is iam",
+        "secret access key; set by Lambda, needed where DB_AUTH is iam or secret",
     ),
     row(
         "AWS_SESSION_TOKEN",
         BOTH,
         Some(""),
-        "session token; set by Lambda, part of the signature where DB_AUTH is iam",
+        "session token; set by Lambda, part of the signature where DB_AUTH is iam or secret",
+    ),
+    row(
+        "AWS_ENDPOINT_URL",
+        BOTH,
+        Some(""),
+        "where the services of AWS are, if not at their own hosts: https://host:port, or http:// on loopback",
     ),
 ];
 
@@ -164,6 +198,11 @@ impl std::error::Error for Invalid {}
 pub struct Secret(String);
 
 impl Secret {
+    /// Hides `value`.
+    pub fn new(value: String) -> Self {
+        Self(value)
+    }
+
     /// The value itself, for the one who sends it.
     pub fn expose(&self) -> &str {
         &self.0
@@ -200,19 +239,13 @@ pub enum Auth {
     Password(Secret),
     /// By a token signed with the function's own AWS credentials.
     Iam(AwsCredentials),
-}
-
-/// The function's own AWS identity, as Lambda hands it over.
-#[derive(Clone, Debug)]
-pub struct AwsCredentials {
-    /// Region of the database.
-    pub region: String,
-    /// Access key id.
-    pub access_key_id: Secret,
-    /// Secret access key.
-    pub secret_access_key: Secret,
-    /// Session token; empty where the credentials have none.
-    pub session_token: Secret,
+    /// By a password in AWS Secrets Manager.
+    Secret {
+        /// Who asks for it.
+        aws: Aws,
+        /// The secret.
+        arn: String,
+    },
 }
 
 /// Who may vouch for the server.
@@ -282,16 +315,20 @@ impl Environment {
     /// # Errors
     /// The first variable that is missing or cannot be understood.
     pub fn database(&self, function: Function) -> Result<Database, Invalid> {
-        let (user, password) = match function {
-            Function::Ingest => ("DB_USER", "DB_PASSWORD"),
-            Function::Migrate => ("DB_MIGRATOR_USER", "DB_MIGRATOR_PASSWORD"),
+        let (user, password, secret) = match function {
+            Function::Ingest => ("DB_USER", "DB_PASSWORD", "DB_SECRET_ARN"),
+            Function::Migrate => (
+                "DB_MIGRATOR_USER",
+                "DB_MIGRATOR_PASSWORD",
+                "DB_MIGRATOR_SECRET_ARN",
+            ),
         };
         Ok(Database {
             host: self.required("DB_HOST")?,
             port: self.port()?,
             name: self.required("DB_NAME")?,
             user: self.required(user)?,
-            auth: self.auth(password)?,
+            auth: self.auth(password, secret)?,
             ca: self.ca()?,
         })
     }
@@ -307,18 +344,17 @@ impl Environment {
         }
     }
 
-    fn auth(&self, password: &'static str) -> Result<Auth, Invalid> {
+    fn auth(&self, password: &'static str, secret: &'static str) -> Result<Auth, Invalid> {
         match self.text_or_default("DB_AUTH")?.as_str() {
             "password" => Ok(Auth::Password(Secret(self.required(password)?))),
-            "iam" => Ok(Auth::Iam(AwsCredentials {
-                region: self.required("AWS_REGION")?,
-                access_key_id: Secret(self.required("AWS_ACCESS_KEY_ID")?),
-                secret_access_key: Secret(self.required("AWS_SECRET_ACCESS_KEY")?),
-                session_token: Secret(self.text_or_default("AWS_SESSION_TOKEN")?),
-            })),
+            "iam" => Ok(Auth::Iam(self.aws_credentials()?)),
+            "secret" => Ok(Auth::Secret {
+                aws: self.aws()?,
+                arn: self.required(secret)?,
+            }),
             other => Err(invalid(
                 "DB_AUTH",
-                format!("must be iam or password, got {}", withheld(other)),
+                format!("must be iam, password or secret, got {}", withheld(other)),
             )),
         }
     }
@@ -344,22 +380,18 @@ impl Environment {
     }
 
     fn text_or_default(&self, name: &'static str) -> Result<String, Invalid> {
-        let default = VARIABLES
-            .iter()
-            .find(|v| v.name == name)
-            .and_then(|v| v.default)
-            .unwrap_or_default();
-        Ok(self.text(name)?.unwrap_or_else(|| default.to_owned()))
+        let default = || default(name).unwrap_or_default().to_owned();
+        Ok(self.text(name)?.unwrap_or_else(default))
     }
 
-    /// An empty variable is one that was meant to be set and was not: `AWS_SESSION_TOKEN` alone may be empty.
+    /// An empty variable is one that was meant to be set and was not, unless empty is its default.
     fn text(&self, name: &'static str) -> Result<Option<String>, Invalid> {
         let Some(value) = self.0.get(name) else {
             return Ok(None);
         };
         match value.to_str() {
             None => Err(invalid(name, "is not UTF-8; set it again".to_owned())),
-            Some("") if name != "AWS_SESSION_TOKEN" => Err(invalid(
+            Some("") if default(name) != Some("") => Err(invalid(
                 name,
                 format!("is empty; unset it or set it to {}", meaning(name)),
             )),
@@ -378,6 +410,10 @@ pub fn withheld(value: &str) -> String {
 
 fn invalid(name: &'static str, fault: String) -> Invalid {
     Invalid { name, fault }
+}
+
+fn default(name: &str) -> Option<&'static str> {
+    VARIABLES.iter().find(|v| v.name == name).and_then(|v| v.default)
 }
 
 fn meaning(name: &str) -> &'static str {
@@ -426,7 +462,7 @@ mod tests {
             ),
             ("DB_PORT", Some("54x"), "got 3 characters"),
             ("DB_PASSWORD", None, "is not set; set it to its password"),
-            ("DB_AUTH", Some("md5"), "must be iam or password"),
+            ("DB_AUTH", Some("md5"), "must be iam, password or secret"),
             ("DB_CA", Some("mine"), "must be rds, system or the path"),
         ] {
             let environment = good().replaced([(name, value.map(str::to_owned))]);

@@ -4,23 +4,22 @@
 //! It holds no session state (no prepared statement, no `SET`, no start-up option), so that a pooler may stand in
 //! between, and it knows no table and no function of ours.
 
-use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use postgres_native_tls::MakeTlsConnector;
 use tokio::sync::Mutex;
-use tokio_postgres::config::SslMode;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::Client;
 
-use crate::config::{self, Auth};
+use crate::config;
 
+mod connector;
 mod iam;
-mod roots;
+mod secret;
+mod error;
 
-pub use roots::skip_system_roots;
+pub use error::ConnectError;
+
+use connector::Connector;
 
 /// TCP, TLS and authentication together. Seven round trips: a second across a continent, so two leave room for a
 /// lost packet and still let a function answer 503 within five seconds.
@@ -33,9 +32,13 @@ const IDLE_BEFORE_CHECK: Duration = Duration::from_secs(30);
 /// How long the question may take; a server that needs longer for an empty message is not there.
 const CHECK_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// How long a server may take to hear that a statement is to be stopped: a new connection, with TLS, and one message. The
+/// sender waits for it.
+const CANCEL_TIMEOUT: Duration = Duration::from_millis(500);
+
 /// One database, one connection to it, made when it is first needed and again when it has died.
 pub struct Database {
-    config: config::Database,
+    connector: Connector,
     kept: Mutex<Option<Kept>>,
 }
 
@@ -48,7 +51,7 @@ impl Database {
     /// Keeps the settings; connects to nothing yet.
     pub fn new(config: config::Database) -> Self {
         Self {
-            config,
+            connector: Connector::new(config),
             kept: Mutex::new(None),
         }
     }
@@ -80,7 +83,7 @@ impl Database {
                     .clone());
             }
         }
-        let client = Arc::new(connect(&self.config).await?);
+        let client = Arc::new(self.connector.connect().await?);
         Ok(kept
             .insert(Kept {
                 client,
@@ -106,7 +109,7 @@ impl Database {
             }
         }
         drop(kept);
-        connect(&self.config).await
+        self.connector.connect().await
     }
 
     /// Takes a connection back that was used alone; one that is here already stays.
@@ -115,6 +118,17 @@ impl Database {
             client: Arc::new(client),
             used: Instant::now(),
         });
+    }
+
+    /// Asks the server to stop what it does on a connection on which an answer did not come in time: what nobody waits
+    /// for any more must not hold locks, nor land behind an attempt that took its place. Who asks drops the connection.
+    pub async fn cancel(&self, overdue: &Client) {
+        if let Ok(tls) = self.connector.tls() {
+            let token = overdue.cancel_token();
+            let cancelling = token.cancel_query(tls);
+            // Best effort: a server that cannot be reached now has the login's statement_timeout.
+            let _ = tokio::time::timeout(CANCEL_TIMEOUT, cancelling).await;
+        }
     }
 
     /// Drops a connection that failed, so that the next call makes another; one that replaced it already stays.
@@ -147,163 +161,5 @@ impl Kept {
 /// # Errors
 /// What stood in the way, in words for the operator.
 pub async fn connect(config: &config::Database) -> Result<Client, ConnectError> {
-    let settings = settings(config)?;
-    let tls = MakeTlsConnector::new(roots::connector(&config.ca)?);
-    let connecting = tokio::time::timeout(CONNECT_TIMEOUT, settings.connect(tls)).await;
-    let (client, connection) = connecting
-        .map_err(|_| ConnectError::TimedOut)?
-        .map_err(ConnectError::from_postgres)?;
-    tokio::spawn(connection);
-    Ok(client)
-}
-
-fn settings(config: &config::Database) -> Result<tokio_postgres::Config, ConnectError> {
-    let mut settings = tokio_postgres::Config::new();
-    settings
-        .host(&config.host)
-        .port(config.port)
-        .dbname(&config.name)
-        .user(&config.user);
-    // `prefer` falls back to clear text without a word: it serves only where nobody is on the wire.
-    settings.ssl_mode(if is_local(&config.host) {
-        SslMode::Prefer
-    } else {
-        SslMode::Require
-    });
-    match &config.auth {
-        Auth::Password(password) => settings.password(password.expose()),
-        Auth::Iam(credentials) => settings.password(iam::token(config, credentials)),
-    };
-    Ok(settings)
-}
-
-/// Loopback and Unix sockets: the only places where clear text is taken.
-fn is_local(host: &str) -> bool {
-    host.starts_with('/') || host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-/// Why there is no connection. The texts are for the operator's log and end with the remedy.
-#[derive(Debug)]
-pub enum ConnectError {
-    /// Nothing answered in time.
-    TimedOut,
-    /// The network, TLS, or authority said no.
-    Unreachable(String),
-    /// The certificates of `DB_CA` cannot be used.
-    Authority(String),
-    /// PostgreSQL itself said no.
-    Refused {
-        /// SQLSTATE.
-        sqlstate: SqlState,
-        /// PostgreSQL's message.
-        message: String,
-    },
-}
-
-impl ConnectError {
-    fn from_postgres(error: tokio_postgres::Error) -> Self {
-        match error.as_db_error() {
-            Some(refusal) => Self::Refused {
-                sqlstate: refusal.code().clone(),
-                message: refusal.message().to_owned(),
-            },
-            None => Self::Unreachable(with_sources(&error)),
-        }
-    }
-
-    /// SQLSTATE where PostgreSQL gave one.
-    pub fn sqlstate(&self) -> Option<&str> {
-        match self {
-            Self::Refused { sqlstate, .. } => Some(sqlstate.code()),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TimedOut => write!(
-                f,
-                "no connection to the database within {} s: check DB_HOST, DB_PORT and the security group",
-                CONNECT_TIMEOUT.as_secs()
-            ),
-            Self::Unreachable(why) => write!(f, "{why}: {}", remedy(why)),
-            Self::Authority(why) => write!(
-                f,
-                "the certificates of DB_CA cannot be used: {why}: set it to rds, system or a PEM file"
-            ),
-            Self::Refused { sqlstate, message } => {
-                write!(
-                    f,
-                    "the database refused the connection: {} {message}: {}",
-                    sqlstate.code(),
-                    remedy_of(sqlstate)
-                )
-            }
-        }
-    }
-}
-
-impl std::error::Error for ConnectError {}
-
-fn remedy_of(sqlstate: &SqlState) -> &'static str {
-    match sqlstate.code() {
-        "28P01" | "28000" => "check the login, its password or its right to sign in by IAM, and DB_AUTH",
-        "3D000" => "check DB_NAME",
-        "42501" => "grant connect on the database to the login",
-        "53300" => "all connections are taken; raise the limit or lower the function's concurrency",
-        "57P03" => "the server is starting or stopping; wait",
-        _ => "see the server's log",
-    }
-}
-
-/// OpenSSL says what is wrong only in text; the text picks the advice and never the behaviour.
-fn remedy(why: &str) -> &'static str {
-    if why.contains("ostname mismatch") || why.contains("IP address mismatch") {
-        "the server's certificate is for another host; set DB_HOST to a name that it bears"
-    } else if why.contains("certificate has expired") {
-        "the server's certificate has expired; renew it"
-    } else if why.contains("certificate") {
-        "the server's certificate is vouched for by nobody that DB_CA names; set DB_CA to its authority"
-    } else if why.contains("does not support TLS") {
-        "clear text is taken on loopback only; switch ssl on in PostgreSQL"
-    } else {
-        "check that the database runs, DB_HOST, DB_PORT and the security group"
-    }
-}
-
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn clear_text_is_taken_on_loopback_and_unix_sockets_only() {
-        for (host, local) in [
-            ("localhost", true),
-            ("127.0.0.1", true),
-            ("127.8.9.1", true),
-            ("::1", true),
-            ("/run/postgresql", true),
-            ("localhost.example.com", false),
-            ("10.0.0.1", false),
-            ("db.example", false),
-            ("0.0.0.0", false),
-        ] {
-            assert_eq!(is_local(host), local, "{host}");
-        }
-    }
+    Connector::new(config.clone()).connect().await
 }

@@ -1,14 +1,12 @@
 //! A token that stands for a password: an AWS Signature Version 4 pre-signed `rds-db:connect`.
 //!
 //! In: the database's identity, AWS credentials and (inside) the clock. Out: a text that PostgreSQL on RDS takes as
-//! the password for [`EXPIRES_S`] seconds. It needs no network and no stored secret. The rules are those of
-//! "Create a signed AWS API request" and of RDS IAM authentication.
+//! the password for [`EXPIRES_S`] seconds. It needs no network and no stored secret, and is made anew for each
+//! connection, so that none is ever old. The rules are those of RDS IAM authentication.
 
 use std::time::SystemTime;
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest, Sha256};
-
+use crate::aws::sign::{digest, encoded, Canonical, Signer, ALGORITHM};
 use crate::config::{AwsCredentials, Database};
 
 /// RDS takes a token for a connection that begins within 15 minutes; it may not be longer.
@@ -20,38 +18,29 @@ pub fn token(database: &Database, credentials: &AwsCredentials) -> String {
 }
 
 fn token_at(database: &Database, credentials: &AwsCredentials, now: SystemTime) -> String {
-    let timestamp = humantime::format_rfc3339_seconds(now)
-        .to_string()
-        .replace(['-', ':'], "");
-    let date = &timestamp[..8];
-    let scope = format!("{date}/{}/rds-db/aws4_request", credentials.region);
+    let signer = Signer::new(credentials, "rds-db", now);
     let host = format!("{}:{}", database.host, database.port);
-    let query = query(database, credentials, &scope, &timestamp);
-    let request = format!(
-        "GET\n/\n{query}\nhost:{host}\n\nhost\n{}",
-        hex(&Sha256::digest(b""))
-    );
-    let to_sign = format!(
-        "AWS4-HMAC-SHA256\n{timestamp}\n{scope}\n{}",
-        hex(&Sha256::digest(request.as_bytes()))
-    );
-    let secret = format!("AWS4{}", credentials.secret_access_key.expose());
-    let key = [date, &credentials.region, "rds-db", "aws4_request"]
-        .iter()
-        .fold(secret.into_bytes(), |key, part| hmac(&key, part));
-    format!("{host}/?{query}&X-Amz-Signature={}", hex(&hmac(&key, &to_sign)))
+    let query = query(database, credentials, &signer);
+    let signature = signer.signature(&Canonical {
+        method: "GET",
+        path: "/",
+        query: &query,
+        headers: &[("host", &host)],
+        body_sha256: &digest(b""),
+    });
+    format!("{host}/?{query}&X-Amz-Signature={signature}")
 }
 
 /// The parameters in the order of their names, as the signature wants them.
-fn query(database: &Database, credentials: &AwsCredentials, scope: &str, timestamp: &str) -> String {
-    let credential = format!("{}/{scope}", credentials.access_key_id.expose());
+fn query(database: &Database, credentials: &AwsCredentials, signer: &Signer<'_>) -> String {
+    let credential = signer.credential();
     let expires = EXPIRES_S.to_string();
     let mut parameters = vec![
         ("Action", "connect"),
         ("DBUser", &database.user),
-        ("X-Amz-Algorithm", "AWS4-HMAC-SHA256"),
+        ("X-Amz-Algorithm", ALGORITHM),
         ("X-Amz-Credential", &credential),
-        ("X-Amz-Date", timestamp),
+        ("X-Amz-Date", &signer.timestamp),
         ("X-Amz-Expires", &expires),
     ];
     if !credentials.session_token.expose().is_empty() {
@@ -63,28 +52,6 @@ fn query(database: &Database, credentials: &AwsCredentials, scope: &str, timesta
         .map(|(name, value)| format!("{name}={}", encoded(value)))
         .collect();
     pairs.join("&")
-}
-
-/// RFC 3986: everything but the unreserved characters, in upper-case hexadecimal.
-fn encoded(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                char::from(byte).to_string()
-            }
-            other => format!("%{other:02X}"),
-        })
-        .collect()
-}
-
-fn hmac(key: &[u8], message: &str) -> Vec<u8> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
-    mac.update(message.as_bytes());
-    mac.finalize().into_bytes().to_vec()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -7,6 +7,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+mod queue;
+
+pub use queue::{acted, replayed};
+
 use super::beacon::{self, Beacon, Coding};
 use super::failure::{Failure, Fault, Flaw, Refusal};
 use super::landing::Effort;
@@ -47,6 +51,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     receipt: Option<String>,
     stored: usize,
+    #[serde(skip_serializing_if = "is_none")]
+    queued: usize,
     quarantined: usize,
     duplicate: usize,
     refused: usize,
@@ -61,6 +67,8 @@ struct Line<'a> {
     sqlstate: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue_error: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -120,6 +128,7 @@ impl<'a> Account<'a> {
             events: self.events,
             receipt: None,
             stored: 0,
+            queued: 0,
             quarantined: 0,
             duplicate: 0,
             refused: 0,
@@ -130,6 +139,7 @@ impl<'a> Account<'a> {
             audit_sqlstate: self.effort.audit_error.as_deref(),
             sqlstate: None,
             error: None,
+            queue_error: self.effort.queue_error.as_deref(),
         };
         match outcome {
             Ok(Outcome::Landed { receipt, landed } | Outcome::Undecodable { receipt, landed, .. }) => {
@@ -140,7 +150,15 @@ impl<'a> Account<'a> {
                 line.refused = landed.refused.len();
             }
             Err(Failure::Refused(Refusal::NoneStorable(refused))) => line.refused = refused.len(),
-            Err(Failure::Fault(fault)) => {
+            Ok(Outcome::Queued { receipt, queued, .. }) => {
+                line.receipt = Some(receipt.to_string());
+                line.queued = queued.events;
+                line.quarantined = queued.quarantined.len();
+                line.refused = queued.refused.len();
+                line.sqlstate = queued.because.sqlstate();
+                line.error = Some(queued.because.to_string());
+            }
+            Err(Failure::Fault(fault) | Failure::Uncertain(fault)) => {
                 line.sqlstate = fault.sqlstate();
                 line.error = Some(fault.to_string());
                 return log.fault(&line);
@@ -161,7 +179,9 @@ fn named(outcome: &Result<Outcome, Failure>) -> (&'static str, Option<&'static s
         Ok(Outcome::Landed { .. }) => ("landed", None),
         Ok(Outcome::Undecodable { .. }) => ("quarantined", Some(Flaw::Undecodable.tag())),
         Err(Failure::Refused(refusal)) => ("refused", Some(refusal.tag())),
+        Ok(Outcome::Queued { queued, .. }) => ("queued", Some(queued.because.tag())),
         Err(Failure::Fault(fault)) => ("fault", Some(fault.tag())),
+        Err(Failure::Uncertain(fault)) => ("outcome_unknown", Some(fault.tag())),
     }
 }
 
@@ -187,6 +207,10 @@ pub fn connected_ahead(log: &Log, error: Option<ConnectError>) {
         Some(_) => log.fault(&step),
         None => log.step(&step),
     }
+}
+
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 fn milliseconds(duration: Duration) -> f64 {

@@ -8,9 +8,12 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::SystemTime;
 
+use uuid::Uuid;
+
 use super::api_event::ApiEvent;
 use super::beacon::Sender;
-use super::failure::Refusal;
+use super::failure::{Fault, Refusal};
+use super::stamp::Stamp;
 use crate::config::Edge;
 use crate::site_key::SiteKey;
 
@@ -109,6 +112,23 @@ impl Caller {
             user_agent: self.user_agent.as_deref().unwrap_or_default(),
             hour: since_1970.as_secs() / 3600,
         }
+    }
+
+    /// What each row of the beacon will bear.
+    ///
+    /// # Errors
+    /// What goes into column `request` cannot be JSON.
+    pub fn into_stamp(self, receipt: Uuid, received: SystemTime) -> Result<Stamp, Fault> {
+        let request = serde_json::value::to_raw_value(&self.record);
+        Ok(Stamp {
+            api_key_hk: self.site_key.hash(),
+            origin: self.origin,
+            client_ip: self.client_ip,
+            user_agent: self.user_agent,
+            request: request.map_err(|_| Fault::Unexpected("a request that is no JSON"))?,
+            receipt,
+            received,
+        })
     }
 
     /// Adds what a later stage noticed.

@@ -18,6 +18,8 @@ pub enum Failure {
     Refused(Refusal),
     /// Ours.
     Fault(Fault),
+    /// Ours, and the events may be stored all the same: a call went out and was not answered.
+    Uncertain(Fault),
 }
 
 /// What the sender did that cannot be served.
@@ -118,6 +120,8 @@ pub enum Fault {
     NoRoom,
     /// The database answered what it should not.
     Unexpected(&'static str),
+    /// The database was away a moment ago, and was not asked again.
+    Spared,
 }
 
 impl Refusal {
@@ -202,6 +206,23 @@ impl fmt::Display for Undecodable {
 }
 
 impl Flaw {
+    const ALL: [Self; 9] = [
+        Self::EmptyEvent,
+        Self::Nul,
+        Self::LoneSurrogate,
+        Self::NumberRange,
+        Self::TooDeep,
+        Self::InvalidUtf8,
+        Self::NotJson,
+        Self::Undecodable,
+        Self::NotStorable,
+    ];
+
+    /// The flaw that a word for machines means.
+    pub fn of_tag(tag: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|flaw| flaw.tag() == tag)
+    }
+
     /// A word for machines.
     pub fn tag(self) -> &'static str {
         match self {
@@ -243,6 +264,21 @@ impl Fault {
             Self::Database { .. } => "database",
             Self::NoRoom => "no_room",
             Self::Unexpected(_) => "unexpected",
+            Self::Spared => "spared",
+        }
+    }
+
+    /// Whether it says that there is no database that works, and nothing about what was sent to it: connections, rights,
+    /// names, transactions, resources, and what an operator or the system does.
+    pub fn is_away(&self) -> bool {
+        const CLASSES: [&str; 11] = ["08", "25", "28", "3D", "3F", "40", "42", "53", "55", "57", "58"];
+        match self {
+            Self::Connect(_) | Self::ConnectionLost(_) | Self::TimedOut | Self::Spared => true,
+            Self::Database { sqlstate, .. } => sqlstate
+                .code()
+                .get(..2)
+                .is_some_and(|class| CLASSES.contains(&class)),
+            Self::Unexpected(_) | Self::NoRoom => false,
         }
     }
 
@@ -272,6 +308,9 @@ impl fmt::Display for Fault {
                 f.write_str("bodies of other beacons are in the way; lower AWS_LAMBDA_MAX_CONCURRENCY")
             }
             Self::Unexpected(what) => write!(f, "{what}: apply V001 of this release again"),
+            Self::Spared => {
+                f.write_str("the database was away a moment ago; see the faults before this line")
+            }
         }
     }
 }

@@ -6,13 +6,13 @@
 //! fault leaves nothing of the beacon behind. Receipt and keys stay, so that no attempt stores anything twice.
 
 use std::collections::HashSet;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
 use super::beacon::{Beacon, Event};
-use super::caller::Caller;
 use super::failure::{Failure, Fault, Refusal, RefusedEvent};
+use super::stamp::Stamp;
 use crate::db::Database;
 
 mod call;
@@ -28,21 +28,18 @@ use course::{Called, Course};
 
 /// One call, on the wire and back. Above the three seconds of `statement_timeout` that the login has, so that the
 /// server gives up first and says so.
-const CALL_TIMEOUT: Duration = Duration::from_secs(4);
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// All calls and connections of one beacon, and its wait for room: below the function's own ten seconds with a reserve for the answer.
-const LANDING_TIMEOUT: Duration = Duration::from_secs(8);
+/// All calls and connections of one beacon, and its wait for room: below the function's own ten seconds with a reserve
+/// for the answer.
+pub const LANDING_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// A beacon that is ready to be stored.
 pub struct Landing<'a> {
-    /// Who sent it.
-    pub caller: &'a Caller,
+    /// Who sent it, when, and its receipt.
+    pub stamp: &'a Stamp,
     /// Its events.
     pub beacon: &'a Beacon<'a>,
-    /// UUIDv7 in `batch_id` of its rows.
-    pub receipt: Uuid,
-    /// When the gateway received it.
-    pub received: SystemTime,
     /// When its body was read.
     pub began: Instant,
 }
@@ -76,28 +73,37 @@ pub struct Effort {
     pub calls: u32,
     /// Time spent on connections and calls.
     pub database: Duration,
+    /// Whether a call went out that was not answered: what it asked for may be done.
+    pub is_unanswered: bool,
     /// Tags of what was done beside the straight path.
     pub detours: Vec<&'static str>,
+    /// Why the queue did not do what it was asked.
+    pub queue_error: Option<String>,
     /// SQLSTATE with which the audit of events failed that are stored all the same.
     pub audit_error: Option<String>,
 }
 
 impl Landing<'_> {
-    /// Stores what can be stored.
+    /// Stores what can be stored, within `patience` of its beginning.
     ///
     /// # Errors
     /// The database refuses the key, its origin or its tenant, or every event; or it is away or at fault, and then
     /// nothing is acknowledged, and nothing is stored unless it went with the last commit.
-    pub async fn land(&self, database: &Database, effort: &mut Effort) -> Result<Landed, Failure> {
+    pub async fn land(
+        &self,
+        database: &Database,
+        patience: Duration,
+        effort: &mut Effort,
+    ) -> Result<Landed, Failure> {
         let began = Instant::now();
         let course = Course {
             landing: self,
             database,
             effort,
-            until: self.began + LANDING_TIMEOUT,
+            until: self.began + patience,
         };
         let landed = self.land_all(course).await;
-        effort.database = began.elapsed();
+        effort.database += began.elapsed();
         let mut landed = landed?;
         landed.refused.extend_from_slice(&self.beacon.refused);
         landed.refused.sort_by_key(|refused| refused.index);
@@ -125,7 +131,7 @@ impl Landing<'_> {
     /// An event that is there under this very receipt was stored by an attempt whose answer was lost, unless
     /// another event of this beacon with the same key was.
     fn count(&self, landed: &mut Landed, events: &[Event<'_>], answer: &Answer) -> Result<(), Fault> {
-        let own = self.receipt.to_string();
+        let own = self.stamp.receipt.to_string();
         let event_of = |index: usize| events.get(index).ok_or(Fault::Unexpected("an index of no event"));
         let mut stored: HashSet<Uuid> = HashSet::new();
         for row in answer.rows.iter().filter(|row| row.is_new) {
@@ -165,6 +171,15 @@ impl Landed {
 }
 
 impl Effort {
+    /// That of another landing in the same invocation.
+    pub fn add(&mut self, other: Self) {
+        self.calls += other.calls;
+        self.database += other.database;
+        self.is_unanswered |= other.is_unanswered;
+        other.detours.into_iter().for_each(|detour| self.took(detour));
+        self.audit_error = other.audit_error.or(self.audit_error.take());
+    }
+
     fn took(&mut self, detour: &'static str) {
         if !self.detours.contains(&detour) {
             self.detours.push(detour);

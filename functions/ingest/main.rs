@@ -19,11 +19,12 @@ fn main() -> ExitCode {
 fn configured(environment: &Environment) -> Result<Ingest, Invalid> {
     let log = Log::new(environment.log_level()?);
     let database = environment.database(Function::Ingest)?;
+    let queue = environment.queue()?;
     let edge = environment.edge()?;
     if database.ca != Ca::System {
-        site_tracking::db::skip_system_roots();
+        site_tracking::tls::skip_system_roots();
     }
-    Ok(Ingest::new(database, edge, log))
+    Ok(Ingest::new(database, queue, edge, log))
 }
 
 #[tokio::main(flavor = "current_thread")]

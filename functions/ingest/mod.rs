@@ -1,12 +1,14 @@
-//! The story of one request: `api_event → route → caller → beacon → landing → reply`, one line per file.
+//! The story of one request: `api_event → route → caller → beacon → keeper → landing → reply`, one line per file.
 //!
 //! In: the gateway's event, loosely typed. Out: the answer that the gateway sends on, always: a sender's fault, a
 //! dead database and an event that is none are answers too, never errors of the function. Receipt, event keys and
-//! the clock are drawn here, once per request, and handed to stages that are pure.
+//! the clock are drawn here, once per request, and handed to stages that are pure. What is no request is a queue's
+//! event or an operator's action, neither of which can come over HTTP: a sender chooses no top-level name.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime};
 
+use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -20,7 +22,14 @@ pub mod route;
 pub mod caller;
 pub mod room;
 pub mod beacon;
+pub mod stamp;
+pub mod keeper;
+pub mod breaker;
 pub mod landing;
+pub mod queue;
+pub mod replay;
+pub mod dead_letters;
+mod plants;
 pub mod explain;
 pub mod health;
 pub mod failure;
@@ -35,7 +44,9 @@ use api_event::ApiEvent;
 use beacon::{Decoded, Ping, UNPACKED_MAX_BYTES};
 use explain::Explanation;
 use failure::{Failure, Undecodable};
-use landing::Landed;
+use keeper::{Keeper, Kept, Queued};
+use landing::{Effort, Landed};
+use queue::Queue;
 use reply::Reply;
 use room::Room;
 use route::Route;
@@ -68,11 +79,32 @@ pub enum Outcome {
         /// What became of the one event that the whole body is.
         landed: Landed,
     },
+    /// The database is away; a beacon's events are in the queue.
+    Queued {
+        /// UUIDv7 in `batch_id` of its rows to be.
+        receipt: Uuid,
+        /// What will become of each event.
+        queued: Queued,
+        /// Where no step of the ladder took the body, what it is not.
+        undecodable: Option<Undecodable>,
+    },
 }
 
-/// The function between its requests: one connection, room for bodies, and nothing that a request leaves behind.
+/// What the function answers.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// To a gateway.
+    Reply(Reply),
+    /// To the queue.
+    Kept(replay::Kept),
+    /// To an operator.
+    Report(dead_letters::Report),
+}
+
+/// The function between its requests: its connections, room for bodies, and what the breaker remembers.
 pub struct Ingest {
-    database: Database,
+    keeper: Keeper,
     edge: config::Edge,
     room: Room,
     log: Log,
@@ -81,9 +113,14 @@ pub struct Ingest {
 
 impl Ingest {
     /// Keeps the settings; connects to nothing yet.
-    pub fn new(database: config::Database, edge: config::Edge, log: Log) -> Self {
+    pub fn new(
+        database: config::Database,
+        queue: Option<config::Queue>,
+        edge: config::Edge,
+        log: Log,
+    ) -> Self {
         Self {
-            database: Database::new(database),
+            keeper: Keeper::new(Database::new(database), queue.map(Queue::new)),
             edge,
             room: Room::new(),
             log,
@@ -93,18 +130,44 @@ impl Ingest {
 
     /// Connects ahead of the first request. A database that is away costs the start nothing but this line.
     pub async fn connect_ahead(&self) {
-        let connecting = self.database.client().await;
+        let connecting = self.keeper.database.client().await;
         account::connected_ahead(&self.log, connecting.err());
     }
 
-    /// One request, from the gateway's event to the gateway's answer; writes one line about it.
-    pub async fn handle(&self, gateway: &RawValue, request_id: &str) -> Reply {
+    /// One event, from whoever sent it to the answer that it takes; writes one line about it.
+    pub async fn handle(&self, event: &RawValue, request_id: &str) -> Answer {
+        let request = ApiEvent::read(event);
+        if request.method.is_empty() {
+            if let Some(deliveries) = replay::deliveries(event) {
+                return Answer::Kept(self.replay(&deliveries, request_id).await);
+            }
+            if let Some(action) = dead_letters::action(event) {
+                return Answer::Report(self.act(action, request_id).await);
+            }
+        }
+        Answer::Reply(self.reply(&request, request_id).await)
+    }
+
+    async fn replay(&self, deliveries: &[replay::Delivery<'_>], request_id: &str) -> replay::Kept {
+        let began = Instant::now();
+        let mut effort = Effort::default();
+        let (kept, replayed) = replay::replay(deliveries, &self.keeper, &mut effort).await;
+        account::replayed(&self.log, request_id, &replayed, &effort, began.elapsed());
+        kept
+    }
+
+    async fn act(&self, action: dead_letters::Action, request_id: &str) -> dead_letters::Report {
+        let report = dead_letters::act(action, self.keeper.queue.as_ref()).await;
+        account::acted(&self.log, request_id, &report);
+        report
+    }
+
+    async fn reply(&self, event: &ApiEvent<'_>, request_id: &str) -> Reply {
         let began = Instant::now();
         let receipt = Uuid::now_v7();
         let mut account = Account::new(request_id, !self.is_warm.swap(true, Ordering::Relaxed));
-        let event = ApiEvent::read(gateway);
-        let outcome = self.outcome(&event, receipt, &mut account).await;
-        let reply = reply::reply(&event, &outcome, receipt);
+        let outcome = self.outcome(event, receipt, &mut account).await;
+        let reply = reply::reply(event, &outcome, receipt);
         account.close(&self.log, &outcome, reply.status(), began.elapsed());
         reply
     }
@@ -118,18 +181,20 @@ impl Ingest {
         match route::route(event)? {
             Route::Preflight => Ok(Outcome::Preflight),
             Route::Alive => Ok(Outcome::Alive),
-            Route::Ready => Ok(health::ready(&self.database).await.map(|()| Outcome::Ready)?),
+            Route::Ready => Ok(health::ready(&self.keeper.database)
+                .await
+                .map(|()| Outcome::Ready)?),
             Route::Look => Ok(Outcome::Look),
             Route::Beacon if explain::is_asked_for(event, &self.edge) => {
                 let _room = self.room.take(UNPACKED_MAX_BYTES).await?;
-                let explanation = explain::explain(event, &self.edge, &self.database).await;
+                let explanation = explain::explain(event, &self.edge, &self.keeper.database).await;
                 Ok(Outcome::Explained(Box::new(explanation)))
             }
-            Route::Beacon => self.land(event, receipt, account).await,
+            Route::Beacon => self.keep(event, receipt, account).await,
         }
     }
 
-    async fn land(
+    async fn keep(
         &self,
         event: &ApiEvent<'_>,
         receipt: Uuid,
@@ -152,17 +217,21 @@ impl Ingest {
         let beacon = beacon::beacon(&decoded, caller.sender(received), &mut Uuid::now_v7)?;
         account.understood(&beacon);
         caller.note(&beacon.notes);
+        let stamp = caller.into_stamp(receipt, received)?;
         let landing = landing::Landing {
-            caller: &caller,
+            stamp: &stamp,
             beacon: &beacon,
-            receipt,
-            received,
             began,
         };
-        let landed = landing.land(&self.database, &mut account.effort).await?;
-        Ok(match beacon.undecodable {
-            None => Outcome::Landed { receipt, landed },
-            Some(why) => Outcome::Undecodable { receipt, why, landed },
+        let kept = self.keeper.keep(&landing, &mut account.effort).await?;
+        Ok(match (kept, beacon.undecodable) {
+            (Kept::Landed(landed), None) => Outcome::Landed { receipt, landed },
+            (Kept::Landed(landed), Some(why)) => Outcome::Undecodable { receipt, why, landed },
+            (Kept::Queued(queued), undecodable) => Outcome::Queued {
+                receipt,
+                queued,
+                undecodable,
+            },
         })
     }
 }

@@ -30,6 +30,9 @@ const OUTCOME: &str = "X-Ingest-Outcome";
 
 const RETRY_AFTER: &str = "Retry-After";
 
+/// The events are kept, and will be stored.
+const ACCEPTED: u16 = 202;
+
 /// The body is quarantined as a whole.
 const UNDECODABLE: u16 = 400;
 
@@ -52,11 +55,17 @@ pub fn reply(event: &ApiEvent<'_>, outcome: &Result<Outcome, Failure>, receipt: 
     header("Cache-Control", "no-store");
     header(OUTCOME, body::tag(outcome));
     match outcome {
-        Ok(Outcome::Landed { receipt, .. } | Outcome::Undecodable { receipt, .. }) => {
+        Ok(
+            Outcome::Landed { receipt, .. }
+            | Outcome::Undecodable { receipt, .. }
+            | Outcome::Queued { receipt, .. },
+        ) => {
             header(RECEIPT, &receipt.to_string());
         }
         Err(Failure::Refused(Refusal::Method)) => header("Allow", route::ALLOWED),
-        Err(Failure::Fault(_)) => header(RETRY_AFTER, &retry_after_s(receipt).to_string()),
+        Err(Failure::Fault(_) | Failure::Uncertain(_)) => {
+            header(RETRY_AFTER, &retry_after_s(receipt).to_string())
+        }
         _ => {}
     }
     Reply::of(event.gateway, status, headers, content(event, outcome, status))
@@ -75,18 +84,27 @@ fn content(event: &ApiEvent<'_>, outcome: &Result<Outcome, Failure>, status: u16
 fn status(outcome: &Result<Outcome, Failure>) -> u16 {
     match outcome {
         Ok(Outcome::Preflight) => 204,
-        Ok(Outcome::Undecodable { .. }) => UNDECODABLE,
+        Ok(
+            Outcome::Undecodable { .. }
+            | Outcome::Queued {
+                undecodable: Some(_), ..
+            },
+        ) => UNDECODABLE,
+        Ok(Outcome::Queued {
+            undecodable: None, ..
+        }) => ACCEPTED,
         Ok(
             Outcome::Alive | Outcome::Ready | Outcome::Look | Outcome::Explained(_) | Outcome::Landed { .. },
         ) => 200,
         Err(Failure::Refused(refusal)) => status_of(refusal),
-        Err(Failure::Fault(fault)) => match fault {
+        Err(Failure::Fault(fault) | Failure::Uncertain(fault)) => match fault {
             Fault::Connect(_)
             | Fault::ConnectionLost(_)
             | Fault::TimedOut
             | Fault::NoRoom
             | Fault::Database { .. }
-            | Fault::Unexpected(_) => UNAVAILABLE,
+            | Fault::Unexpected(_)
+            | Fault::Spared => UNAVAILABLE,
         },
     }
 }

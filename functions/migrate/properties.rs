@@ -21,13 +21,14 @@ const INGEST_CONNECTIONS: i32 = 80;
 const NAME_BYTES: usize = 63;
 
 /// Property, and the variable whose place it takes.
-const DATABASE: [(&str, &str); 6] = [
+const DATABASE: [(&str, &str); 7] = [
     ("DatabaseHost", "DB_HOST"),
     ("DatabasePort", "DB_PORT"),
     ("DatabaseName", "DB_NAME"),
     ("DatabaseAuth", "DB_AUTH"),
     ("DatabaseCa", "DB_CA"),
     ("MigratorUser", "DB_MIGRATOR_USER"),
+    ("MigratorSecretArn", "DB_MIGRATOR_SECRET_ARN"),
 ];
 
 /// Where a stack runs.

@@ -15,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::cfn_event::ResponseUrl;
+use crate::tls::is_loopback;
 
 /// One attempt: a PUT of 4 KB takes S3 well under a second.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(3);
@@ -155,10 +156,6 @@ impl Place {
             other => Err(Undelivered::Status(other.as_u16())),
         }
     }
-}
-
-fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]

@@ -266,7 +266,11 @@ async fn a_session_that_never_answers_is_left_for_a_new_one() {
     signal(pid, "STOP");
     let began = Instant::now();
     let answer = ingest.send(&event(&site)).await;
-    assert_eq!(answer.status, 503, "{answer:?}");
+    assert_eq!(
+        (answer.status, answer.tag()),
+        (503, "outcome_unknown"),
+        "{answer:?}"
+    );
     assert!(began.elapsed() < PROMISED, "{:?}", began.elapsed());
     lands(&ingest, &site, 2, "on a new connection").await;
     signal(pid, "CONT");

@@ -27,6 +27,7 @@ use Ends::{Beacon, Start, Well};
 enum Auth {
     Password,
     Iam,
+    Secret,
 }
 
 struct Row {
@@ -80,10 +81,19 @@ fn row(name: &str) -> Row {
             empty,
             ("canary-wrong", refused),
         ),
+        "DB_SECRET_ARN" => Row {
+            auth: Auth::Secret,
+            missing: Start("is not set; set it to its secret"),
+            empty,
+            wrong: (
+                "canary-arn",
+                Beacon("the secret that holds the password cannot be had"),
+            ),
+        },
         "DB_AUTH" => password(
             Start("AWS_REGION is not set"),
             empty,
-            ("md5", Start("must be iam or password, got 3 characters")),
+            ("md5", Start("must be iam, password or secret, got 3 characters")),
         ),
         "DB_CA" => password(
             Beacon("vouched for by nobody that DB_CA names"),
@@ -101,6 +111,19 @@ fn row(name: &str) -> Row {
             ("-1", Start("must be a number from 0 to 255, got 2 characters")),
         ),
         "EXPLAIN" => password(Well, empty, ("yes", Start("must be on or off, got 3 characters"))),
+        "QUEUE_URL" => password(
+            Well,
+            empty,
+            (
+                "events",
+                Start("must be off or the URL of a queue, got 6 characters"),
+            ),
+        ),
+        "DEAD_LETTERS_URL" => password(
+            Well,
+            empty,
+            ("events", Start("must be off or the URL of a queue, got 6 characters")),
+        ),
         "LOG_LEVEL" => password(
             Well,
             empty,
@@ -114,6 +137,8 @@ fn row(name: &str) -> Row {
         "AWS_ACCESS_KEY_ID" => iam(Start("is not set; set it to"), empty, ("canary-wrong", refused)),
         "AWS_SECRET_ACCESS_KEY" => iam(Start("is not set; set it to"), empty, ("canary-wrong", refused)),
         "AWS_SESSION_TOKEN" => iam(refused, refused, ("canary-wrong", refused)),
+        // Read only where a service is asked.
+        "AWS_ENDPOINT_URL" => password(Well, Well, ("http://aws.example", Well)),
         other => panic!("{other} has no row: say what it leads to when it is missing, empty and wrong"),
     }
 }
@@ -132,8 +157,18 @@ async fn each_variable_missing_empty_or_wrong_is_named_with_its_remedy() {
             ("wrong", Some(row.wrong.0), row.wrong.1),
         ] {
             let mut environment = site.environment();
-            if row.auth == Auth::Iam {
-                environment.retain(|(name, _)| *name != "DB_AUTH");
+            if row.auth == Auth::Secret {
+                environment.push(("DB_AUTH", "secret".to_owned()));
+                // Nobody listens there.
+                environment.push(("AWS_ENDPOINT_URL", "http://127.0.0.1:1".to_owned()));
+                environment.push(("DB_SECRET_ARN", "arn".to_owned()));
+            }
+            if row.auth != Auth::Password {
+                let first = environment
+                    .iter()
+                    .position(|(name, _)| *name == "DB_AUTH")
+                    .unwrap();
+                environment.remove(first);
                 let aws = [
                     "AWS_REGION",
                     "AWS_ACCESS_KEY_ID",

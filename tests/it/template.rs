@@ -3,6 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use site_tracking::config::{Function, VARIABLES};
+use site_tracking::db::CONNECT_TIMEOUT;
+use site_tracking::ingest::landing::{CALL_TIMEOUT, LANDING_TIMEOUT};
+use site_tracking::ingest::queue::BATCH_MAX;
+use site_tracking::ingest::replay::{LONGEST_PAUSE, QUEUE_KEEPS, REFUSALS_MAX};
 use site_tracking::migrate::catalogue::V001;
 use yaml_serde::Value;
 
@@ -45,8 +49,8 @@ fn each_variable_that_a_function_must_have_is_set_and_none_that_it_does_not_read
         }
         for variable in VARIABLES.iter().filter(|v| v.functions.contains(&function)) {
             let name = variable.name;
-            let by_lambda = name.starts_with("AWS_");
-            let for_passwords = name.ends_with("_PASSWORD");
+            let by_lambda = name.starts_with("AWS_") && name != "AWS_ENDPOINT_URL";
+            let for_passwords = name.ends_with("_PASSWORD") || name.ends_with("_SECRET_ARN");
             assert_eq!(
                 by_lambda || for_passwords,
                 variable.meaning.contains("where DB_AUTH is"),
@@ -139,6 +143,35 @@ fn each_time_out_ends_within_the_one_that_waits_for_it() {
 }
 
 #[test]
+fn the_architecture_has_each_wait_of_a_beacon_within_the_one_around_it() {
+    let functions = resources("AWS::Serverless::Function");
+    let function = functions["IngestFunction"]["Properties"]["Timeout"].as_u64();
+    let waits = [
+        ("TCP, TLS, authentication", CONNECT_TIMEOUT.as_secs()),
+        ("`statement_timeout` of the login", statement_timeout_seconds()),
+        ("one call", CALL_TIMEOUT.as_secs()),
+        ("all calls of a beacon", LANDING_TIMEOUT.as_secs()),
+        ("the function", function.unwrap()),
+        ("the gateway", GATEWAY_SECONDS),
+    ];
+    let architecture = project_file("ARCHITECTURE.md");
+    for (name, seconds) in waits {
+        let cells = format!("| {name} | {seconds} s |");
+        assert!(architecture.contains(&cells), "ARCHITECTURE.md lacks {cells}");
+    }
+    assert!(waits.windows(2).all(|pair| pair[0].1 < pair[1].1), "{waits:?}");
+}
+
+/// As `migrate` gives it to the login of ingest.
+fn statement_timeout_seconds() -> u64 {
+    let login = project_file("functions/migrate/login.rs");
+    let (_, value) = login
+        .split_once("const STATEMENT_TIMEOUT: &str = \"")
+        .expect("the constant");
+    value.split('s').next().unwrap().parse().unwrap()
+}
+
+#[test]
 fn each_function_may_log_in_as_its_own_user_and_nothing_else() {
     let functions = resources("AWS::Serverless::Function");
     for (resource, user) in [
@@ -201,6 +234,95 @@ fn each_property_of_the_custom_resource_is_read_by_migrate_and_given_by_make_run
         assert!(readers.contains(&quoted), "migrate does not read {property}");
         assert!(make_run.contains(&quoted), "make run does not give {property}");
     }
+}
+
+#[test]
+fn the_queue_keeps_what_was_acknowledged_and_an_outage_spends_no_tries() {
+    let queues = resources("AWS::SQS::Queue");
+    let (queue, dead) = (&queues["OutageQueue"], &queues["DeadLetters"]);
+    for queue in [queue, dead] {
+        assert_eq!(text(&queue["Condition"]), "HasQueue");
+        assert_eq!(text(&queue["DeletionPolicy"]), "RetainExceptOnCreate");
+        assert_eq!(text(&queue["UpdateReplacePolicy"]), "Retain");
+        assert_eq!(queue["Properties"]["SqsManagedSseEnabled"].as_bool(), Some(true));
+    }
+    let seconds = |queue: &Value, name: &str| queue["Properties"][name].as_u64().unwrap();
+    let keeps = seconds(queue, "MessageRetentionPeriod");
+    assert_eq!(keeps, QUEUE_KEEPS.as_secs(), "the function reckons with another");
+    assert!(
+        keeps < seconds(dead, "MessageRetentionPeriod"),
+        "a message keeps its age when it is moved"
+    );
+    let receives = queue["Properties"]["RedrivePolicy"]["maxReceiveCount"]
+        .as_u64()
+        .unwrap();
+    assert!(
+        receives > keeps / LONGEST_PAUSE.as_secs() + 10,
+        "an outage would spend them"
+    );
+    assert!(receives > u64::from(REFUSALS_MAX));
+    let functions = resources("AWS::Serverless::Function");
+    let timeout = functions["IngestFunction"]["Properties"]["Timeout"]
+        .as_u64()
+        .unwrap();
+    assert!(seconds(queue, "VisibilityTimeout") >= 6 * timeout);
+}
+
+#[test]
+fn the_queue_is_spoken_to_over_tls_by_the_ingest_function_alone() {
+    let policy = &resources("AWS::SQS::QueuePolicy")["QueuePolicy"]["Properties"];
+    let both = ["OutageQueue", "DeadLetters"];
+    assert_eq!(texts(&policy["Queues"]), both);
+    let statement = &policy["PolicyDocument"]["Statement"][0];
+    assert_eq!(
+        (text(&statement["Effect"]), text(&statement["Action"])),
+        ("Deny".to_owned(), "sqs:*".to_owned())
+    );
+    assert_eq!(
+        text(&statement["Condition"]["Bool"]["aws:SecureTransport"]),
+        "false"
+    );
+    let both = both.map(|name| format!("{name}.Arn"));
+    assert_eq!(texts(&statement["Resource"]), both);
+    let rights = &resources("AWS::IAM::Policy")["QueueRights"]["Properties"];
+    assert_eq!(texts(&rights["Roles"]), ["IngestFunctionRole"]);
+    assert_eq!(texts(&rights["PolicyDocument"]["Statement"][0]["Resource"]), both);
+}
+
+#[test]
+fn replay_is_bounded_answers_message_by_message_and_leaves_connections_to_live_requests() {
+    let mapping = resources("AWS::Lambda::EventSourceMapping")["Replay"].clone();
+    assert_eq!(text(&mapping["Condition"]), "HasQueue");
+    let mapping = &mapping["Properties"];
+    assert_eq!(text(&mapping["FunctionName"]), "IngestFunction");
+    assert_eq!(text(&mapping["EventSourceArn"]), "OutageQueue.Arn");
+    assert_eq!(
+        texts(&mapping["FunctionResponseTypes"]),
+        ["ReportBatchItemFailures"]
+    );
+    assert_eq!(
+        mapping["BatchSize"].as_u64(),
+        Some(BATCH_MAX as u64),
+        "one call puts a whole batch back"
+    );
+    assert_eq!(
+        text(&mapping["ScalingConfig"]["MaximumConcurrency"]),
+        "ReplayConcurrency"
+    );
+    let template: Value = yaml_serde::from_str(&project_file("template.yaml")).unwrap();
+    let default = |name: &str| template["Parameters"][name]["Default"].as_u64().unwrap();
+    assert!(default("ReplayConcurrency") * 4 <= default("IngestConnectionLimit"));
+    let set =
+        &resources("AWS::Serverless::Function")["IngestFunction"]["Properties"]["Environment"]["Variables"];
+    assert_eq!(texts(&set["QUEUE_URL"]), ["HasQueue", "OutageQueue", "off"]);
+    assert_eq!(
+        texts(&set["DEAD_LETTERS_URL"]),
+        ["HasQueue", "DeadLetters", "off"]
+    );
+}
+
+fn texts(list: &Value) -> Vec<String> {
+    list.as_sequence().unwrap().iter().map(text).collect()
 }
 
 fn raw_layer() -> Value {

@@ -4,7 +4,7 @@
 //! have to remember. All types are built in, so that none has to be looked up.
 
 use bytes::{BufMut, BytesMut};
-use tokio_postgres::types::{to_sql_checked, IsNull, Json, ToSql, Type};
+use tokio_postgres::types::{to_sql_checked, IsNull, ToSql, Type};
 use tokio_postgres::{Client, Error, Row};
 use uuid::Uuid;
 
@@ -61,23 +61,22 @@ pub async fn call(
     events: &[Event<'_>],
     audit: Audit,
 ) -> Result<Answer, Error> {
-    let caller = landing.caller;
-    let api_key_hk = caller.site_key.hash();
+    let stamp = landing.stamp;
     let payloads: Vec<Jsonb<'_>> = events.iter().map(|event| Jsonb(&event.payload)).collect();
     let keys: Vec<Uuid> = events.iter().map(|event| event.key).collect();
-    let receipt = landing.receipt.to_string();
+    let receipt = stamp.receipt.to_string();
     let is_audited = audit == Audit::On;
     let (statuses, errors) = quarantined(events).unzip();
     let parameters: [(&(dyn ToSql + Sync), Type); 12] = [
-        (&api_key_hk.as_slice(), Type::BYTEA),
-        (&caller.origin, Type::TEXT),
-        (&caller.client_ip, Type::INET),
-        (&caller.user_agent, Type::TEXT),
+        (&stamp.api_key_hk.as_slice(), Type::BYTEA),
+        (&stamp.origin, Type::TEXT),
+        (&stamp.client_ip, Type::INET),
+        (&stamp.user_agent, Type::TEXT),
         (&payloads, Type::JSONB_ARRAY),
         (&keys, Type::UUID_ARRAY),
         (&receipt, Type::VARCHAR),
-        (&landing.received, Type::TIMESTAMPTZ),
-        (&Json(&caller.record), Type::JSONB),
+        (&stamp.received, Type::TIMESTAMPTZ),
+        (&Jsonb(stamp.request.get()), Type::JSONB),
         (&statuses, Type::VARCHAR_ARRAY),
         (&errors, Type::TEXT_ARRAY),
         (&is_audited, Type::BOOL),

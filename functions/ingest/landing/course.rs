@@ -44,8 +44,18 @@ impl Course<'_> {
     pub async fn call(&mut self, events: &[Event<'_>]) -> Result<Called, Failure> {
         let mut may_repeat = true;
         loop {
+            #[cfg(feature = "plant-new-key-per-retry")]
+            let renamed = crate::ingest::plants::with_new_keys(events);
+            #[cfg(feature = "plant-new-key-per-retry")]
+            let events = if may_repeat { events } else { &renamed };
             let client = self.client().await?;
-            let error = match self.once(&client, events).await {
+            let answered = self.once(&client, events).await;
+            // An error that is not the database's own came instead of its answer.
+            self.effort.is_unanswered |= match &answered {
+                Ok(answer) => answer.as_ref().is_err_and(|error| error.as_db_error().is_none()),
+                Err(_) => true,
+            };
+            let error = match answered {
                 Ok(Ok(answer)) => return answer.verdict().map(|()| Called::Answered(answer)),
                 Ok(Err(error)) => error,
                 Err(fault) => {
@@ -91,7 +101,10 @@ impl Course<'_> {
         };
         let calling = call::call(client, self.landing, events, audit);
         let answered = tokio::time::timeout(self.patience(), calling).await;
-        let answer = answered.map_err(|_| Fault::TimedOut)?;
+        let Ok(answer) = answered else {
+            self.database.cancel(client).await;
+            return Err(Fault::TimedOut);
+        };
         if let Ok(answer) = &answer {
             self.effort.audit_error = self.effort.audit_error.take().or(answer.audit_error.clone());
         }

@@ -66,7 +66,7 @@ pub async fn isolate(course: &mut Course<'_>) -> Result<Landed, Failure> {
 async fn pass(course: &mut Course<'_>, client: &Client) -> Result<Landed, Stop> {
     let landing = course.landing;
     let mut pass = Pass {
-        keys: Keys::new(landing.caller.sender(landing.received)),
+        keys: landing.stamp.quarantine_keys(),
         landed: Landed::default(),
         course,
         client,
@@ -78,7 +78,12 @@ async fn pass(course: &mut Course<'_>, client: &Client) -> Result<Landed, Stop> 
             waiting.extend(pass.parts(part).await?);
         }
     }
-    pass.tell(COMMIT).await?;
+    let committed = pass.tell(COMMIT).await;
+    pass.course.effort.is_unanswered |= match &committed {
+        Err(Stop::Interrupted(error)) => error.as_db_error().is_none(),
+        other => other.is_err(),
+    };
+    committed?;
     Ok(pass.landed)
 }
 

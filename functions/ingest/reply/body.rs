@@ -6,6 +6,7 @@
 use serde::Serialize;
 
 use super::super::failure::{Failure, Flaw, Refusal, RefusedEvent};
+use super::super::keeper::Queued;
 use super::super::landing::Landed;
 use super::super::Outcome;
 
@@ -31,6 +32,8 @@ struct Body<'a> {
 struct Counts<'a> {
     receipt: String,
     stored: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queued: Option<usize>,
     duplicate: usize,
     quarantined: usize,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -65,6 +68,19 @@ pub fn body(code: u16, outcome: &Result<Outcome, Failure>) -> String {
             landed: Some(counts(receipt.to_string(), landed)),
             ..Body::default()
         },
+        Ok(Outcome::Queued {
+            receipt,
+            queued,
+            undecodable: Some(why),
+        }) => Body {
+            code,
+            result: "Error",
+            error: Some(Flaw::Undecodable.tag()),
+            message: Some(why.to_string()),
+            offset: Some(why.offset),
+            landed: Some(queued_counts(receipt.to_string(), queued)),
+            ..Body::default()
+        },
         Ok(outcome) => success(code, outcome),
         Err(failure) => Body {
             code,
@@ -76,21 +92,28 @@ pub fn body(code: u16, outcome: &Result<Outcome, Failure>) -> String {
     serde_json::to_string(&body).unwrap_or_default()
 }
 
-/// The tag of a failure, `explained` or `ok`.
+/// The tag of a failure, `explained`, `queued` or `ok`.
 pub fn tag(outcome: &Result<Outcome, Failure>) -> &'static str {
     match outcome {
         Ok(Outcome::Explained(_)) => "explained",
-        Ok(Outcome::Undecodable { .. }) => Flaw::Undecodable.tag(),
+        Ok(
+            Outcome::Undecodable { .. }
+            | Outcome::Queued {
+                undecodable: Some(_), ..
+            },
+        ) => Flaw::Undecodable.tag(),
+        Ok(Outcome::Queued { .. }) => "queued",
         Ok(_) => "ok",
         Err(failure) => tag_of(failure),
     }
 }
 
-/// Faults are ours, and one word is enough for all of them.
+/// Faults are ours, and a sender needs to know one thing of them: whether its events may be stored all the same.
 pub fn tag_of(failure: &Failure) -> &'static str {
     match failure {
         Failure::Refused(refusal) => refusal.tag(),
         Failure::Fault(_) => "unavailable",
+        Failure::Uncertain(_) => "outcome_unknown",
     }
 }
 
@@ -107,6 +130,11 @@ fn success(code: u16, outcome: &Outcome) -> Body<'_> {
         body.errors = errors(landed.refused.iter().chain(&landed.quarantined));
         body.errors.sort_by_key(|error| error.index);
     }
+    if let Outcome::Queued { receipt, queued, .. } = outcome {
+        body.landed = Some(queued_counts(receipt.to_string(), queued));
+        body.errors = errors(queued.refused.iter().chain(&queued.quarantined));
+        body.errors.sort_by_key(|error| error.index);
+    }
     body
 }
 
@@ -118,18 +146,32 @@ fn counts(receipt: String, landed: &Landed) -> Counts<'_> {
     Counts {
         receipt,
         stored: landed.stored,
+        queued: None,
         duplicate: landed.duplicates.len(),
         quarantined: landed.quarantined.len(),
         duplicates: duplicates.collect(),
     }
 }
 
+/// Whether an event is there already is known when it leaves the queue.
+fn queued_counts(receipt: String, queued: &Queued) -> Counts<'static> {
+    Counts {
+        receipt,
+        stored: 0,
+        queued: Some(queued.events),
+        duplicate: 0,
+        quarantined: queued.quarantined.len(),
+        duplicates: Vec::new(),
+    }
+}
+
 fn explained(failure: &Failure) -> Body<'static> {
-    let Failure::Refused(refusal) = failure else {
-        return Body {
-            message: Some("not stored, or not all of it; try again later".to_owned()),
-            ..Body::default()
-        };
+    let refusal = match failure {
+        Failure::Refused(refusal) => refusal,
+        Failure::Fault(_) => return saying("nothing was stored; try again later"),
+        Failure::Uncertain(_) => {
+            return saying("it is not known whether anything was stored; try again later, events that name themselves are stored once");
+        }
     };
     let mut body = Body {
         message: Some(refusal.to_string()),
@@ -139,6 +181,13 @@ fn explained(failure: &Failure) -> Body<'static> {
         body.errors = errors(refused);
     }
     body
+}
+
+fn saying(message: &str) -> Body<'static> {
+    Body {
+        message: Some(message.to_owned()),
+        ..Body::default()
+    }
 }
 
 fn errors<'r>(refused: impl IntoIterator<Item = &'r RefusedEvent>) -> Vec<EventError> {

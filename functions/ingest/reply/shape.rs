@@ -82,6 +82,7 @@ impl Reply {
 fn described(status: u16) -> String {
     let reason = match status {
         200 => "OK",
+        202 => "Accepted",
         204 => "No Content",
         400 => "Bad Request",
         401 => "Unauthorized",

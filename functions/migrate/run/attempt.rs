@@ -51,7 +51,7 @@ pub(super) async fn attempt(
     let client = db::connect(database).await?;
     let proof = match database.auth {
         Auth::Iam(_) => Proof::Iam,
-        Auth::Password(_) => Proof::Password,
+        Auth::Password(_) | Auth::Secret { .. } => Proof::Password,
     };
     let mut attempt = Attempt {
         client: &client,

@@ -2,7 +2,8 @@
 //!
 //! [`postgres`] and [`database`] give throwaway servers with TLS and fresh databases; [`function`] runs a real
 //! binary under [`runtime_api`]; [`http_api`] is the gateway that a browser reaches; [`response_url`] is where
-//! CloudFormation waits; [`browser`] is a real one; [`proxy`] stands between a function and the database to cut,
+//! CloudFormation waits; [`browser`] is a real one; [`moto`] answers for
+//! services of AWS; [`proxy`] stands between a function and the database to cut,
 //! reset and count.
 #![allow(dead_code, reason = "each program that includes this uses a part of it")]
 #![allow(
@@ -24,6 +25,8 @@ pub mod http_api;
 pub mod browser;
 pub mod site;
 pub mod response_url;
+pub mod moto;
+pub mod event_source;
 pub mod proxy;
 pub mod wait;
 pub mod processes;

@@ -14,7 +14,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
-use super::authority::Authority;
+use super::authority::{Authority, Identity};
 use super::{account, tools, wait};
 
 pub const SUPERUSER: &str = "postgres";
@@ -71,12 +71,7 @@ impl Cluster {
         let dir = fresh_directory();
         let data = dir.join("data");
         copy_of_initdb(bin, &data);
-        let authority = Authority::new();
-        fs::write(dir.join("authority.pem"), authority.pem()).unwrap();
-        let server = authority.server(&["localhost", "127.0.0.1"]);
-        fs::write(data.join("server.crt"), server.certificate_pem).unwrap();
-        fs::write(data.join("server.key"), server.key_pem).unwrap();
-        fs::set_permissions(data.join("server.key"), fs::Permissions::from_mode(0o600)).unwrap();
+        prove(&dir, Authority::server);
         let conf = configuration(port, settings);
         let own = fs::read_to_string(data.join("postgresql.conf")).unwrap() + &conf;
         fs::write(data.join("postgresql.conf"), own).unwrap();
@@ -108,6 +103,14 @@ impl Cluster {
     pub fn start_again(&self) {
         self.say("start");
         self.wait_until_ready();
+    }
+
+    /// Starts it again with a certificate whose time is over, and with an authority that vouched for it.
+    pub fn let_certificate_expire(&self) {
+        self.stop();
+        prove(&self.dir, Authority::expired_server);
+        account::give(&self.dir);
+        self.start_again();
     }
 
     /// What the server wrote.
@@ -142,6 +145,17 @@ impl Drop for Cluster {
         drop(keeper.stdin.take());
         let _ = keeper.wait();
     }
+}
+
+/// Gives the server in `dir` a new authority, and a certificate of it.
+fn prove(dir: &Path, certificate: fn(&Authority, &[&str]) -> Identity) {
+    let authority = Authority::new();
+    fs::write(dir.join("authority.pem"), authority.pem()).unwrap();
+    let server = certificate(&authority, &["localhost", "127.0.0.1"]);
+    let data = dir.join("data");
+    fs::write(data.join("server.crt"), server.certificate_pem).unwrap();
+    fs::write(data.join("server.key"), server.key_pem).unwrap();
+    fs::set_permissions(data.join("server.key"), fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 /// A port that nobody holds at this moment.

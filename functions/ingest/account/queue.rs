@@ -1,0 +1,92 @@
+//! What was done with the queue's messages, as one line of the log: counts, tags and times.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::super::dead_letters::Report;
+use super::super::landing::Effort;
+use super::super::replay::Replayed;
+use super::milliseconds;
+use crate::log::Log;
+
+#[derive(Serialize)]
+struct Line<'a> {
+    request_id: &'a str,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tag: Option<&'static str>,
+    replayed: usize,
+    landed: usize,
+    put_back: usize,
+    refused: usize,
+    dead_letters: usize,
+    stored: usize,
+    quarantined: usize,
+    duplicate: usize,
+    calls: u32,
+    database_ms: f64,
+    duration_ms: f64,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    notes: &'a [&'static str],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit_sqlstate: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sqlstate: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue_error: Option<&'a str>,
+}
+
+/// A batch of the queue was gone through.
+pub fn replayed(log: &Log, request_id: &str, done: &Replayed, effort: &Effort, duration: Duration) {
+    let failure = done.failure.as_ref();
+    let line = Line {
+        request_id,
+        outcome: "replayed",
+        tag: failure.map(|failure| failure.tag),
+        replayed: done.messages,
+        landed: done.landed,
+        put_back: done.put_back,
+        refused: done.refused,
+        dead_letters: done.dead_letters,
+        stored: done.stored,
+        quarantined: done.quarantined,
+        duplicate: done.duplicate,
+        calls: effort.calls,
+        database_ms: milliseconds(effort.database),
+        duration_ms: milliseconds(duration),
+        notes: &effort.detours,
+        audit_sqlstate: effort.audit_error.as_deref(),
+        sqlstate: failure.and_then(|failure| failure.sqlstate.as_deref()),
+        error: failure.map(|failure| &*failure.why),
+        queue_error: effort.queue_error.as_deref(),
+    };
+    match done.landed == done.messages && effort.queue_error.is_none() {
+        true => log.outcome(&line),
+        false => log.fault(&line),
+    }
+}
+
+#[derive(Serialize)]
+struct Acted<'a> {
+    request_id: &'a str,
+    outcome: &'static str,
+    ok: bool,
+    dead_letters: Option<u64>,
+    replayed: Option<usize>,
+    error: Option<&'a str>,
+}
+
+/// An operator asked for something.
+pub fn acted(log: &Log, request_id: &str, report: &Report) {
+    log.outcome(&Acted {
+        request_id,
+        outcome: "dead_letters",
+        ok: report.ok,
+        dead_letters: report.dead_letters,
+        replayed: report.replayed,
+        error: report.error.as_deref(),
+    });
+}

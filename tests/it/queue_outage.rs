@@ -1,0 +1,393 @@
+//! What is acknowledged while the database is away lands when it is back, as it would have landed on the day, once.
+
+use std::time::Duration;
+
+use base64::engine::general_purpose::STANDARD;
+use base64::Engine;
+use serde_json::{json, Value};
+
+use crate::support::event_source::EventSource;
+use crate::support::gateway::{Answer, Request, Shape};
+use crate::support::postgres::{free_port, Cluster, Version};
+use crate::support::site::{Site, Watched};
+use crate::INGEST;
+
+/// `ingest` with a queue, whose database is nowhere.
+async fn without_database(site: &Site, source: &EventSource) -> Watched {
+    let port = free_port().to_string();
+    let environment = source.beside(site.environment_with(&[("DB_PORT", &port)]));
+    site.start_with(INGEST, &environment).await
+}
+
+async fn with_database(site: &Site, source: &EventSource) -> Watched {
+    site.start_with(INGEST, &source.beside(site.environment())).await
+}
+
+fn post(key: &str, body: &str) -> Request {
+    Request::post(Shape::V2, key, body)
+}
+
+#[track_caller]
+fn is_kept(answer: &Answer, queued: usize) -> String {
+    assert_eq!(
+        (answer.status, &answer.body["queued"]),
+        (202, &json!(queued)),
+        "{answer:?}"
+    );
+    assert_eq!(answer.header("x-ingest-outcome"), "queued");
+    let receipt = answer.body["receipt"].as_str().unwrap();
+    assert_eq!(answer.header("x-ingest-receipt"), receipt);
+    receipt.to_owned()
+}
+
+/// All that a row says, but for what each row has of its own.
+fn of_its_sender(row: &Value) -> Value {
+    let names = [
+        "tenant",
+        "api_key_hk",
+        "client_ip",
+        "user_agent",
+        "request",
+        "received_ms",
+        "record_source",
+    ];
+    json!(names.map(|name| &row[name]))
+}
+
+#[tokio::test]
+async fn an_outage_loses_nothing_and_stores_nothing_twice() {
+    let cluster: &'static Cluster = Box::leak(Box::new(Cluster::own(Version::Default)));
+    let mut site = Site::on(cluster).await;
+    let source = EventSource::new().await;
+    let ingest = with_database(&site, &source).await;
+    let key = site.key.expose().to_owned();
+    let named = post(
+        &key,
+        r#"{"messageId":"8c4d2a1e-3b5f-4e6a-9d7c-1f2e3d4c5b6a","a":"canary"}"#,
+    );
+    let live = ingest.send(&named).await;
+    assert_eq!((live.status, &live.body["stored"]), (200, &json!(1)), "{live:?}");
+
+    cluster.stop();
+    let single = is_kept(&ingest.send(&post(&key, r#"{"event":"canary-1"}"#)).await, 1);
+    let again = is_kept(&ingest.send(&named).await, 1);
+    let batch = ingest
+        .send(&post(
+            &key,
+            r#"[{"a":"canary-2"},{"a":"\u0000"},{},{"a":"￿canary-3"}]"#,
+        ))
+        .await;
+    let errors: Vec<_> = batch.body["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| &e["error"])
+        .collect();
+    assert_eq!(errors, ["nul", "empty_event"], "{batch:?}");
+    let batch = is_kept(&batch, 2);
+    let garbage = ingest.send(&post(&key, "canary, and no json")).await;
+    assert_eq!(
+        (garbage.status, garbage.tag()),
+        (400, "undecodable"),
+        "{garbage:?}"
+    );
+    let garbage = garbage.body["receipt"].as_str().unwrap().to_owned();
+
+    let records = source.receive().await;
+    assert_eq!(records.len(), 4);
+    assert_eq!(
+        source.invoke(&ingest, &records).await.len(),
+        4,
+        "an outage is no message's fault"
+    );
+    assert_eq!(source.dead_letters().await, Vec::<Value>::new());
+
+    cluster.start_again();
+    source.drain(&ingest).await;
+    site.admin = site.database.superuser().await;
+    let rows = site.rows().await;
+    let under = |receipt: &str| rows.iter().filter(|row| row["batch_id"] == receipt).count();
+    assert_eq!(
+        [&single, &again, &batch, &garbage].map(|receipt| under(receipt)),
+        [1, 0, 3, 1],
+        "{rows:?}"
+    );
+    assert_eq!(rows.len(), 6, "{rows:?}");
+    for row in &rows {
+        assert_eq!(of_its_sender(row), of_its_sender(&rows[0]));
+    }
+    let stored: Vec<&Value> = rows.iter().map(|row| &row["raw_payload"]["a"]).collect();
+    assert!(stored.contains(&&json!("\u{ffff}canary-3")), "{stored:?}");
+    assert_eq!(
+        rows.iter()
+            .filter(|row| row["processing_status"] == "ERROR")
+            .count(),
+        2,
+        "{rows:?}"
+    );
+    assert_eq!(source.dead_letters().await, Vec::<Value>::new());
+    let log = ingest.stop().await;
+    for piece in [
+        r#""outcome":"queued""#,
+        r#""queued":2"#,
+        r#""outcome":"replayed""#,
+        r#""put_back":4"#,
+    ] {
+        assert!(log.contains(piece), "{piece}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_comes_twice_or_to_two_at_once_lands_once() {
+    let site = Site::new().await;
+    let source = EventSource::new().await;
+    let away = without_database(&site, &source).await;
+    let receipt = is_kept(
+        &away
+            .send(&post(site.key.expose(), r#"[{"a":1},{"a":2},{"a":3}]"#))
+            .await,
+        3,
+    );
+    let records = source.receive().await;
+    let both = [
+        with_database(&site, &source).await,
+        with_database(&site, &source).await,
+    ];
+    for _ in 0..3 {
+        let (one, other) = tokio::join!(
+            source.invoke(&both[0], &records),
+            source.invoke(&both[1], &records)
+        );
+        assert!(one.is_empty() && other.is_empty(), "{one:?} {other:?}");
+    }
+    let rows = site.rows().await;
+    assert!(
+        rows.len() == 3 && rows.iter().all(|row| row["batch_id"] == receipt),
+        "{rows:?}"
+    );
+    for ingest in both.into_iter().chain([away]) {
+        ingest.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn keys_count_as_of_the_time_at_which_the_beacon_was_received() {
+    let site = Site::new().await;
+    let source = EventSource::new().await;
+    let away = without_database(&site, &source).await;
+    let revoked = site.another_key("canary-tenant", None).await;
+    let later = site_tracking::site_key::SiteKey::generate().unwrap();
+    for key in [&revoked, &later] {
+        is_kept(&away.send(&post(key.expose(), r#"{"a":1}"#)).await, 1);
+    }
+    let sql =
+        "update raw.site_tracking_keys_r set is_active = false, revoked_at = now() where api_key_hk = $1";
+    site.admin
+        .execute(sql, &[&revoked.hash().as_slice()])
+        .await
+        .unwrap();
+    let sql = "insert into raw.site_tracking_keys_r (api_key_hk, tenant_hk, tenant_bk) values ($1, 't', 't')";
+    site.admin
+        .execute(sql, &[&later.hash().as_slice()])
+        .await
+        .unwrap();
+    let ingest = with_database(&site, &source).await;
+    assert!(source.invoke(&ingest, &source.receive().await).await.is_empty());
+    assert_eq!(site.count().await, 2);
+    let mut now = post(
+        revoked.expose(),
+        r#"{"a":2,"timeEpoch":0,"received":"2020-01-01","Records":[]}"#,
+    );
+    let epoch = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    now.event()["requestContext"]["timeEpoch"] = json!(u64::try_from(epoch.as_millis()).unwrap());
+    for header in ["x-received", "date", "x-amz-date", "x-amzn-request-time"] {
+        now = now.header(header, Some("Wed, 01 Jan 2020 00:00:00 GMT"));
+    }
+    let now = now.query("timeEpoch=0&received=0");
+    let answer = ingest.send(&now).await;
+    assert_eq!(
+        (answer.status, answer.tag()),
+        (401, "revoked_key"),
+        "no sender can date itself back"
+    );
+    ingest.stop().await;
+    away.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_refused_five_times_rests_with_its_reason_and_comes_again_when_asked() {
+    let site = Site::new().await;
+    let source = EventSource::new().await;
+    let away = without_database(&site, &source).await;
+    let unknown = site_tracking::site_key::SiteKey::generate().unwrap();
+    let receipt = is_kept(&away.send(&post(unknown.expose(), r#"{"a":"canary"}"#)).await, 1);
+    is_kept(&away.send(&post(site.key.expose(), r#"{"a":"canary"}"#)).await, 1);
+    for text in ["canary, no message", "{\"v\":9}"] {
+        source.send(text).await;
+    }
+    let ingest = with_database(&site, &source).await;
+    let records = source.receive().await;
+    assert_eq!(records.len(), 4);
+    assert!(
+        source.invoke(&ingest, &records).await.is_empty(),
+        "they come again as copies"
+    );
+    assert_eq!(site.count().await, 1, "a bad neighbour costs nothing");
+    assert_eq!(
+        source.count(&source.dead_letters_url).await,
+        0,
+        "once is not five times"
+    );
+    source.drain(&ingest).await;
+    let dead = source.dead_letters().await;
+    let reasons = reasons(&dead);
+    assert_eq!(reasons, ["not_understood", "not_understood", "unknown_key"]);
+    let log = ingest.output();
+    let told = |name: &str| -> u64 {
+        let lines = log
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter_map(|line| line[name].as_u64()).sum()
+    };
+    assert_eq!((told("refused"), told("dead_letters")), (3 * 4, 3), "{log}");
+
+    tokio::time::timeout(Duration::from_secs(30), async {
+        while ingest.invoke(r#"{"action":"dead_letters"}"#).await["shown"]
+            .as_array()
+            .map(Vec::len)
+            != Some(3)
+        {}
+    })
+    .await
+    .expect("all dead letters are seen once those who looked at them let go");
+    let listed = ingest.invoke(r#"{"action":"dead_letters"}"#).await;
+    assert_eq!(
+        (&listed["ok"], &listed["dead_letters"]),
+        (&json!(true), &json!(3)),
+        "{listed}"
+    );
+    let shown = listed["shown"].as_array().unwrap();
+    let of_key = shown
+        .iter()
+        .find(|letter| letter["reason"] == "unknown_key")
+        .unwrap();
+    assert_eq!(
+        (&of_key["receipt"], &of_key["events"]),
+        (&json!(receipt), &json!(1)),
+        "{listed}"
+    );
+    assert!(
+        !listed.to_string().contains("canary") && !listed.to_string().contains("stk_"),
+        "{listed}"
+    );
+
+    let sql = "insert into raw.site_tracking_keys_r (api_key_hk, tenant_hk, tenant_bk) values ($1, 't', 't')";
+    site.admin
+        .execute(sql, &[&unknown.hash().as_slice()])
+        .await
+        .unwrap();
+    let replayed = ingest.invoke(r#"{"action":"replay_dead_letters"}"#).await;
+    assert_eq!(
+        (&replayed["replayed"], &replayed["dead_letters"]),
+        (&json!(3), &json!(0)),
+        "{replayed}"
+    );
+    source.invoke(&ingest, &source.receive().await).await;
+    assert_eq!(site.rows().await[1]["batch_id"], receipt);
+    ingest.stop().await;
+    away.stop().await;
+}
+
+fn reasons(dead: &[Value]) -> Vec<&str> {
+    let mut reasons: Vec<&str> = dead
+        .iter()
+        .map(|letter| {
+            letter["MessageAttributes"]["reason"]["StringValue"]
+                .as_str()
+                .unwrap()
+        })
+        .collect();
+    reasons.sort_unstable();
+    reasons
+}
+
+#[tokio::test]
+async fn a_beacon_larger_than_a_message_is_several_and_one_receipt() {
+    let site = Site::new().await;
+    let source = EventSource::new().await;
+    let away = without_database(&site, &source).await;
+    let random = |bytes: usize| {
+        let bytes: Vec<u8> = (0..=bytes / 16)
+            .flat_map(|_| *uuid::Uuid::new_v8(rand()).as_bytes())
+            .collect();
+        json!({ "a": STANDARD.encode(bytes) })
+    };
+    let events: Vec<Value> = (0..8).map(|_| random(100_000)).collect();
+    let receipt = is_kept(
+        &away
+            .send(&post(site.key.expose(), &json!(events).to_string()))
+            .await,
+        8,
+    );
+    assert!(source.count(&source.url).await > 1);
+    let same = json!(vec![json!({ "a": "x".repeat(100_000) }); 8]).to_string();
+    is_kept(&away.send(&post(site.key.expose(), &same)).await, 8);
+    let ingest = with_database(&site, &source).await;
+    source.drain(&ingest).await;
+    let rows = site.rows().await;
+    let stored: Vec<&Value> = rows
+        .iter()
+        .filter(|row| row["batch_id"] == receipt)
+        .map(|row| &row["raw_payload"])
+        .collect();
+    assert!(rows.len() == 16 && stored.len() == 8 && events.iter().all(|event| stored.contains(&event)));
+    let huge = away
+        .send(&post(site.key.expose(), &random(600_000).to_string()))
+        .await;
+    assert_eq!(
+        (huge.status, huge.tag()),
+        (503, "unavailable"),
+        "no message holds it"
+    );
+    assert_eq!(source.count(&source.url).await, 0);
+    ingest.stop().await;
+    away.stop().await;
+}
+
+/// Sixteen bytes that do not compress.
+fn rand() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).unwrap();
+    bytes
+}
+
+#[tokio::test]
+async fn with_the_queue_away_too_nothing_is_acknowledged() {
+    let site = Site::new().await;
+    let source = EventSource::new().await;
+    let nowhere = format!("http://127.0.0.1:{}", free_port());
+    let no_queue = source.url.replace("events-", "none-");
+    for changed in [("AWS_ENDPOINT_URL", nowhere), ("QUEUE_URL", no_queue)] {
+        let port = free_port().to_string();
+        let mut environment = source.beside(site.environment_with(&[("DB_PORT", &port)]));
+        environment.retain(|(name, _)| *name != changed.0);
+        environment.push(changed.clone());
+        let ingest = site.start_with(INGEST, &environment).await;
+        let answer = ingest.send(&post(site.key.expose(), r#"{"a":1}"#)).await;
+        assert_eq!(
+            (answer.status, answer.tag()),
+            (503, "unavailable"),
+            "{changed:?}: {answer:?}"
+        );
+        assert!(
+            answer.body.get("receipt").is_none() && !answer.header("retry-after").is_empty(),
+            "{answer:?}"
+        );
+        let log = ingest.stop().await;
+        assert!(
+            log.contains(r#""queue_error":"the queue: "#),
+            "{changed:?}: {log}"
+        );
+    }
+    assert_eq!(source.count(&source.url).await + site.count().await as u64, 0);
+}
