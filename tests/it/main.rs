@@ -30,6 +30,7 @@ mod queue_outage;
 mod queue_breaker;
 mod ingest_secret;
 mod ingest_life;
+mod ingest_pooler;
 mod edge_gateways;
 mod corpus;
 mod beacon_quarantine;

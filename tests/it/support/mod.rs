@@ -3,7 +3,7 @@
 //! [`postgres`] and [`database`] give throwaway servers with TLS and fresh databases; [`function`] runs a real
 //! binary under [`runtime_api`]; [`http_api`] is the gateway that a browser reaches; [`response_url`] is where
 //! CloudFormation waits; [`browser`] is a real one; [`moto`] answers for
-//! services of AWS; [`proxy`] stands between a function and the database to cut,
+//! services of AWS; [`pgbouncer`] pools connections; [`proxy`] stands between a function and the database to cut,
 //! reset and count.
 #![allow(dead_code, reason = "each program that includes this uses a part of it")]
 #![allow(
@@ -27,6 +27,7 @@ pub mod site;
 pub mod response_url;
 pub mod moto;
 pub mod event_source;
+pub mod pgbouncer;
 pub mod proxy;
 pub mod wait;
 pub mod processes;

@@ -90,6 +90,12 @@ impl Cluster {
         self.dir.join("authority.pem")
     }
 
+    /// The server's certificate and key.
+    pub fn identity(&self) -> (PathBuf, PathBuf) {
+        let data = self.dir.join("data");
+        (data.join("server.crt"), data.join("server.key"))
+    }
+
     /// Stops it at once, as a crash of the machine would; sessions are cut.
     pub fn stop(&self) {
         self.say("stop");
