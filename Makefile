@@ -9,9 +9,11 @@ MAKEFLAGS += --no-print-directory
 bin := .tools/python/bin
 judges := functions/migrate/plan.rs functions/migrate/cfn_event.rs $(addprefix functions/ingest/,route.rs caller.rs caller/** api_event/** beacon.rs beacon/** reply.rs reply/**)
 
-# Executions of each fuzz target, and the seconds after which they are cut off: as part of a check, and for long.
+# Executions of each fuzz target, and the seconds after which they are cut off: as part of a check, for long,
+# and with a fault planted: as many as in a check, however slow the machine is.
 fuzz_check := 40000 20
 fuzz_long := 1100000 1800
+fuzz_proof := 40000 300
 
 PORT ?= 9000
 comma := ,
@@ -73,7 +75,7 @@ fuzz: # random beacons and gateway events, guided by coverage, two million and m
 	fuzz/run $(fuzz_long)
 
 fuzz-proof: # a planted overflow and a planted panic are each found by what make check runs
-	fuzz/proof $(fuzz_check)
+	fuzz/proof $(fuzz_proof)
 
 mutants: # faults put one by one into the files that judge a sender or a deploy; the unit tests must find each; two hours
 	@tools/install test

@@ -120,7 +120,7 @@ fn with_digit(sum: u32, digit: u32) -> u32 {
 
 /// A negative number, deep inside.
 fn is_planted(depth: usize, byte: u8) -> bool {
-    cfg!(feature = "planted-panic") && depth >= 16 && byte == b'-'
+    cfg!(feature = "planted-panic") && depth >= 4 && byte == b'-'
 }
 
 #[cfg(test)]
@@ -160,6 +160,8 @@ mod tests {
         assert_eq!(flaw(&digits(NUMBER_MAX_DIGITS + 1)), Some((Flaw::NumberRange, 1)));
         let nested = |n: usize| "[".repeat(n) + &"]".repeat(n);
         assert_eq!(flaw(&nested(DEPTH_MAX)), None);
+        let beside_each_other = format!("[{}{{}}]", "[],".repeat(DEPTH_MAX));
+        assert_eq!(flaw(&beside_each_other), None);
         assert_eq!(flaw(&nested(DEPTH_MAX + 1)), Some((Flaw::TooDeep, DEPTH_MAX)));
     }
 }

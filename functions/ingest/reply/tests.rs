@@ -148,6 +148,7 @@ fn a_body_that_no_step_takes_is_told_where_it_stops() {
     let body = body(&answer);
     let says = [
         &answer["statusCode"],
+        &body["code"],
         &body["result"],
         &body["error"],
         &body["message"],
@@ -156,7 +157,7 @@ fn a_body_that_no_step_takes_is_told_where_it_stops() {
     ];
     assert_eq!(
         json!(says),
-        json!([400, "Error", "undecodable", sentence, 12, RECEIPT_TEXT])
+        json!([400, 400, "Error", "undecodable", sentence, 12, RECEIPT_TEXT])
     );
     let headers = &answer["headers"];
     assert_eq!(
