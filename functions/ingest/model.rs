@@ -29,7 +29,7 @@ const PLOTS: &[Plot] = &[
         weather: Fair,
         has_queue: true,
         order: OneByOne,
-        depth: 3,
+        depth: 2,
     },
     Plot {
         label: "one beacon, no queue",
@@ -37,7 +37,7 @@ const PLOTS: &[Plot] = &[
         weather: Fair,
         has_queue: false,
         order: OneByOne,
-        depth: 4,
+        depth: 2,
     },
     Plot {
         label: "an odd event",
@@ -45,7 +45,7 @@ const PLOTS: &[Plot] = &[
         weather: Fair,
         has_queue: true,
         order: OneByOne,
-        depth: 2,
+        depth: 1,
     },
     Plot {
         label: "an outage",
@@ -53,7 +53,7 @@ const PLOTS: &[Plot] = &[
         weather: Away,
         has_queue: true,
         order: OneByOne,
-        depth: 2,
+        depth: 1,
     },
     Plot {
         label: "an outage, no queue",
