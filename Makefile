@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run test check check-release fuzz fuzz-proof mutants bench build tools clean status plan plan-rollback rollback absent
+.PHONY: help run test check check-release fuzz fuzz-proof mutants bench load build tools clean status plan plan-rollback rollback absent
 
 bin := .tools/python/bin
 judges := functions/migrate/plan.rs functions/migrate/cfn_event.rs $(addprefix functions/ingest/,route.rs caller.rs caller/** api_event/** beacon.rs beacon/** reply.rs reply/**)
@@ -85,6 +85,10 @@ mutants: # faults put one by one into the files that judge a sender or a deploy;
 bench: # round trips, times, memory and write-ahead log of one event, side by side with the floor
 	@tools/install run
 	@cargo bench --bench bench
+
+load: # two hundred sandboxes on one database, then a million requests through one process; LOAD=sandboxes or LOAD=million
+	@tools/install run
+	@cargo bench --bench load -- $(LOAD)
 
 tools: # the pinned tools of make test, in .tools/
 	@tools/install test

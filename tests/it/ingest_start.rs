@@ -122,7 +122,10 @@ fn row(name: &str) -> Row {
         "DEAD_LETTERS_URL" => password(
             Well,
             empty,
-            ("events", Start("must be off or the URL of a queue, got 6 characters")),
+            (
+                "events",
+                Start("must be off or the URL of a queue, got 6 characters"),
+            ),
         ),
         "LOG_LEVEL" => password(
             Well,

@@ -31,3 +31,4 @@ pub mod pgbouncer;
 pub mod proxy;
 pub mod wait;
 pub mod processes;
+pub mod crowd;
