@@ -35,7 +35,7 @@ pub use beside::ENVELOPES_MAX_BYTES;
 pub use decode::{decode, Decoded, Step};
 pub use form::FIELDS_MAX;
 pub use ping::Ping;
-pub use quarantine::{Keys, Sender};
+pub use quarantine::Sender;
 pub use storable::{DEPTH_MAX, EXPONENT_MAX, NUMBER_MAX_DIGITS};
 pub use unpack::{most_bytes, unpack, Coding, Stopped, Unpacked, UNPACKED_MAX_BYTES};
 
@@ -200,14 +200,15 @@ impl<'d> Making<'d, '_, '_> {
 }
 
 impl Event<'_> {
-    /// The same event, quarantined: the database refused it for a reason that was not foreseen.
-    pub fn quarantined(&self, keys: &mut quarantine::Keys<'_>) -> Event<'static> {
+    /// The same event, quarantined: the database refused it for a reason that was not foreseen. It keeps its key, since
+    /// another attempt may store it as it is.
+    pub fn quarantined(&self) -> Event<'static> {
         let bytes = self.payload.as_bytes();
         let flaw = Flaw::NotStorable;
         Event {
             index: self.index,
             payload: Cow::Owned(quarantine::document(bytes, flaw.tag(), 0)),
-            key: keys.of(bytes),
+            key: self.key,
             quarantined: Some((flaw, 0)),
         }
     }

@@ -19,7 +19,7 @@ use choices::Choices;
 use story::Kind::{Named, Nameless, Odd};
 use story::Order::{AtOnce, OneByOne};
 use story::Plot;
-use world::Weather::{Away, Fair};
+use world::Weather::{Away, Fair, Slow};
 use world::World;
 
 const PLOTS: &[Plot] = &[
@@ -46,6 +46,14 @@ const PLOTS: &[Plot] = &[
         has_queue: true,
         order: OneByOne,
         depth: 1,
+    },
+    Plot {
+        label: "an odd event and little time",
+        beacons: &[&[Named, Odd]],
+        weather: Slow,
+        has_queue: false,
+        order: OneByOne,
+        depth: 2,
     },
     Plot {
         label: "an outage",

@@ -12,7 +12,7 @@ use super::course::Course;
 use super::decision::{self, Next};
 use super::server::{CallError, Server};
 use super::Landed;
-use crate::ingest::beacon::{Event, Keys};
+use crate::ingest::beacon::Event;
 use crate::ingest::failure::{Failure, Fault, Flaw, RefusedEvent};
 
 /// Valid for this transaction alone, so that a pooler has nothing to remember. A process that is killed half-way
@@ -64,7 +64,6 @@ pub async fn isolate<S: Server>(course: &mut Course<'_, S>) -> Result<Landed, Fa
 async fn pass<S: Server>(course: &mut Course<'_, S>, session: &S::Session) -> Result<Landed, Stop> {
     let landing = course.landing;
     let mut pass = Pass {
-        keys: landing.stamp.quarantine_keys(),
         landed: Landed::default(),
         course,
         session,
@@ -88,7 +87,6 @@ async fn pass<S: Server>(course: &mut Course<'_, S>, session: &S::Session) -> Re
 struct Pass<'p, 'a, S: Server> {
     course: &'p mut Course<'a, S>,
     session: &'p S::Session,
-    keys: Keys<'a>,
     landed: Landed,
 }
 
@@ -100,10 +98,7 @@ impl<S: Server> Pass<'_, '_, S> {
             let (first, second) = part.split_at(part.len() / 2);
             return Ok(vec![second, first]);
         }
-        let quarantined: Vec<_> = part
-            .iter()
-            .map(|event| event.quarantined(&mut self.keys))
-            .collect();
+        let quarantined: Vec<_> = part.iter().map(Event::quarantined).collect();
         if !self.is_taken(&quarantined).await? {
             self.landed.refused.extend(part.iter().map(|event| RefusedEvent {
                 index: event.index,

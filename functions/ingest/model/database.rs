@@ -15,6 +15,9 @@ use crate::ingest::landing::{Answer, Audit, CallError, EventRow, Landing, Server
 /// Stands in the payload of an event that the database refuses unless it is quarantined.
 pub const ODD: &str = "odd";
 
+/// What a slow call takes: short of its time-out, and too much of a landing's time for a second pass.
+const SLOW_S: u64 = 3;
+
 /// A server as one process sees it.
 pub struct Database {
     pub sandbox: Sandbox,
@@ -75,7 +78,7 @@ const ALONE: &[Calling] = &[
 ];
 
 /// A statement inside a transaction.
-const INSIDE: &[Calling] = &[Answered, Cut, Says("57014"), Says("40P01"), Overdue, Killed];
+const INSIDE: &[Calling] = &[Answered, Cut, Says("57014"), Says("40P01"), Overdue, Slow, Killed];
 
 /// Its commit.
 const COMMIT: &[Calling] = &[
@@ -101,7 +104,7 @@ impl Database {
     async fn connect(&self) -> Result<Session, Fault> {
         self.sandbox.step().await;
         let outcomes = match self.sandbox.world.weather.get() {
-            Weather::Fair => [
+            Weather::Fair | Weather::Slow => [
                 Connecting::Connects,
                 Connecting::Refused,
                 Connecting::Overdue,
@@ -129,8 +132,7 @@ impl Database {
     async fn end(&self, session: &Session, rows: Vec<Row>, outcome: Calling) -> Result<(), CallError> {
         let world = &self.sandbox.world;
         match outcome {
-            Answered | UnknownKey => {}
-            Slow => world.wait(3),
+            Answered | Slow | UnknownKey => {}
             _ => session
                 .is_closed
                 .set(!matches!(outcome, Says(code) if code != "57P01")),
@@ -229,10 +231,16 @@ impl Server for Database {
             return Err(CallError::Lost("closed".to_owned()));
         }
         let is_inside = session.open.borrow().is_some();
-        let outcome = self
-            .sandbox
-            .happens("calls", if is_inside { INSIDE } else { ALONE });
+        let mut outcomes = if is_inside { INSIDE } else { ALONE }.to_vec();
+        if self.sandbox.world.weather.get() == Weather::Slow {
+            outcomes.retain(|outcome| *outcome != Slow);
+            outcomes[0] = Slow;
+        }
+        let outcome = self.sandbox.happens("calls", &outcomes);
         let is_odd = |event: &Event<'_>| event.quarantined.is_none() && event.payload.contains(ODD);
+        if outcome == Slow {
+            self.sandbox.world.wait(SLOW_S);
+        }
         let is_heard = matches!(outcome, Answered | Slow);
         if is_heard && events.iter().any(is_odd) {
             return Err(says("22P05"));
@@ -252,7 +260,7 @@ impl Server for Database {
                     ..Answer::default()
                 })
             }
-            (true, Answered) => inside(session, rows),
+            (true, Answered | Slow) => inside(session, rows),
             (_, outcome) => self.end(session, rows, outcome).await?,
         }
         Ok(answer)

@@ -41,6 +41,8 @@ pub enum Weather {
     Fair,
     /// It is away until the end, when all is fair.
     Away,
+    /// Each call takes long.
+    Slow,
 }
 
 #[derive(Default, Hash)]
