@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run test check check-release fuzz fuzz-proof mutants bench load build tools clean status plan plan-rollback rollback absent
+.PHONY: help run verify test check check-release fuzz fuzz-proof mutants bench bench-migrate load build tools clean status plan plan-rollback rollback absent
 
 bin := .tools/python/bin
 judges := functions/migrate/plan.rs functions/migrate/cfn_event.rs $(addprefix functions/ingest/,route.rs caller.rs caller/** api_event/** beacon.rs beacon/** reply.rs reply/**)
@@ -28,6 +28,10 @@ run: # PostgreSQL, V001, a key and the ingest function on this machine, until Ct
 	@cargo build --bins
 	@cargo build --example run
 	@exec "$${CARGO_TARGET_DIR:-target}/debug/examples/run"
+
+verify: # the deployment checklist of any database, by DATABASE_URL or DB_*; ARGS=--help
+	@cargo build --quiet --example verify
+	@"$${CARGO_TARGET_DIR:-target}/debug/examples/verify" $(ARGS)
 
 status: # what there is, who owns it, what waits; of the functions that run on PORT
 	@$(invoke) '{"action":"status"}'
@@ -89,6 +93,10 @@ bench: # round trips, times, memory and write-ahead log of one event, side by si
 load: # two hundred sandboxes on one database, then a million requests through one process; LOAD=sandboxes or LOAD=million
 	@tools/install run
 	@cargo bench --bench load -- $(LOAD)
+
+bench-migrate: # times of deploy, rehearsal and delete, who waits for them, and a kill at each DDL command; minutes
+	@tools/install test
+	@cargo bench --bench migrate
 
 tools: # the pinned tools of make test, in .tools/
 	@tools/install test

@@ -41,7 +41,7 @@ async fn main() {
     ];
     let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start(&Version::Default.bin(), &settings)));
     let site = Site::on(cluster).await;
-    let mut table = Table::new(&site).await;
+    let mut table = Table::of(cluster).await;
     for commit in [latency::Commit::Lazy, latency::Commit::Durable] {
         latency::measure(&site, commit, &mut table).await;
     }

@@ -1,6 +1,7 @@
 //! What is printed: a line per figure, its target beside it where it has one.
 
-use crate::support::site::Site;
+use crate::support::database::Database;
+use crate::support::postgres::Cluster;
 
 pub struct Table {
     machine: String,
@@ -8,13 +9,10 @@ pub struct Table {
 }
 
 impl Table {
-    pub async fn new(site: &Site) -> Self {
-        let server: String = site
-            .admin
-            .query_one("show server_version", &[])
-            .await
-            .unwrap()
-            .get(0);
+    pub async fn of(cluster: &Cluster) -> Self {
+        let name = "postgres".to_owned();
+        let client = Database { cluster, name }.superuser().await;
+        let server: String = client.query_one("show server_version", &[]).await.unwrap().get(0);
         let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = cpuinfo
             .lines()

@@ -34,7 +34,7 @@ const CHECK_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How long a server may take to hear that a statement is to be stopped: a new connection, with TLS, and one message. The
 /// sender waits for it.
-const CANCEL_TIMEOUT: Duration = Duration::from_millis(500);
+pub const CANCEL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// One database, one connection to it, made when it is first needed and again when it has died.
 pub struct Database {
@@ -83,7 +83,7 @@ impl Database {
                     .clone());
             }
         }
-        let client = Arc::new(self.connector.connect().await?);
+        let client = Arc::new(Box::pin(self.connector.connect()).await?);
         Ok(kept
             .insert(Kept {
                 client,
@@ -91,6 +91,18 @@ impl Database {
             })
             .client
             .clone())
+    }
+
+    /// Asks the server to stop what it does on a connection whose answer did not come in time: what nobody waits for any
+    /// more must not hold locks, nor land behind an attempt that took its place. Whoever calls it drops the connection.
+    pub async fn cancel(&self, overdue: &Client) {
+        if let Ok(tls) = self.connector.tls() {
+            let token = overdue.cancel_token();
+            let cancelling = token.cancel_query(tls);
+            // Best effort: a server that cannot be reached now, or whose pooler drops the request, has the login's
+            // statement_timeout.
+            let _ = tokio::time::timeout(CANCEL_TIMEOUT, cancelling).await;
+        }
     }
 
     /// A connection that nobody else uses meanwhile, for a transaction of several calls: the one that is here where
@@ -109,7 +121,7 @@ impl Database {
             }
         }
         drop(kept);
-        self.connector.connect().await
+        Box::pin(self.connector.connect()).await
     }
 
     /// Takes a connection back that was used alone; one that is here already stays.
@@ -118,17 +130,6 @@ impl Database {
             client: Arc::new(client),
             used: Instant::now(),
         });
-    }
-
-    /// Asks the server to stop what it does on a connection on which an answer did not come in time: what nobody waits
-    /// for any more must not hold locks, nor land behind an attempt that took its place. Who asks drops the connection.
-    pub async fn cancel(&self, overdue: &Client) {
-        if let Ok(tls) = self.connector.tls() {
-            let token = overdue.cancel_token();
-            let cancelling = token.cancel_query(tls);
-            // Best effort: a server that cannot be reached now has the login's statement_timeout.
-            let _ = tokio::time::timeout(CANCEL_TIMEOUT, cancelling).await;
-        }
     }
 
     /// Drops a connection that failed, so that the next call makes another; one that replaced it already stays.

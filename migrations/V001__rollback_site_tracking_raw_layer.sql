@@ -2,7 +2,8 @@
 -- psql -1 -v ON_ERROR_STOP=1 -f (without -1 a failure is repaired by running this file or the create file again).
 -- By hand it refuses to drop events unless told their exact count: set tracking.drop_rows = '<count>'.
 -- Settings: tracking.on_delete = retain (tables stay), drop_if_empty (they stay if there is an event), drop,
--- leave (only the ledger is told that an owner left); tracking.reason. The ledger, and what is not V001's, stays.
+-- leave (only the ledger is told that an owner left), restore (functions that gave way come back, and no more);
+-- tracking.reason. The ledger, and what is not V001's, stays. No row of an adopted table is dropped, whatever is set.
 
 -- step: preflight
 -- Names below mean the system's own; the last step restores the search path. Each statement notes in tracking.done that
@@ -28,9 +29,9 @@ begin
     return;
   end if;
   perform set_config('tracking.done', 'preflight 2', false);
-  if v_mode not in ('by_hand', 'retain', 'drop_if_empty', 'drop', 'leave') then
+  if v_mode not in ('by_hand', 'retain', 'drop_if_empty', 'drop', 'leave', 'restore') then
     raise exception 'tracking.on_delete is "%"', v_mode
-      using errcode = 'TR015', hint = 'set it to retain, drop_if_empty, drop or leave, or reset it';
+      using errcode = 'TR015', hint = 'set it to retain, drop_if_empty, drop, leave or restore, or reset it';
   end if;
   perform pg_advisory_xact_lock(hashtextextended('site_tracking_raw_layer', 0));
   select string_agg(remedy, '; ' order by remedy) into v_missing
@@ -74,6 +75,7 @@ do $$
 declare
   v_before text[];
   v_adopted text[];
+  v_replaced jsonb;
 begin
   if current_setting('tracking.done') <> 'preflight 2' then
     return;
@@ -112,8 +114,31 @@ begin
       and l.applied_at > coalesce((select max(r.rolled_back_at) from migrations.rollback_log r
         where r.version = 'V001' and r.status = 'ROLLED_BACK'), '-infinity')
     order by l.migration_id limit 1;
+    -- Of an adopted predecessor: all that was added to it, and each function as it was when it first gave way.
+    with attempts as (
+      select l.migration_id, l.replaced_objects as replaced from migrations.migration_log l
+      where l.replaced_objects is not null and l.version = 'V001' and l.status in ('STARTED', 'APPLIED', 'SHARED')
+      and l.applied_at > coalesce((select max(r.rolled_back_at) from migrations.rollback_log r
+        where r.version = 'V001' and r.status = 'ROLLED_BACK'), '-infinity')
+    )
+    select case when exists (select from attempts) then jsonb_build_object(
+      'processor', (select a.replaced -> 'processor' from attempts a order by a.migration_id limit 1),
+      'columns', (select coalesce(jsonb_agg(distinct c), '[]') from attempts a, jsonb_array_elements(a.replaced -> 'columns') c),
+      'indexes', (select coalesce(jsonb_agg(distinct i), '[]') from attempts a, jsonb_array_elements(a.replaced -> 'indexes') i),
+      'constraints',
+        (select coalesce(jsonb_agg(distinct k), '[]') from attempts a, jsonb_array_elements(a.replaced -> 'constraints') k),
+      'functions', (select coalesce(jsonb_agg(first.f order by first.f ->> 'identity'), '[]')
+        from (select distinct on (f ->> 'identity') f
+          from attempts a, jsonb_array_elements(a.replaced -> 'functions') f
+          order by f ->> 'identity', a.migration_id) as first)) end
+    into v_replaced;
+    v_adopted := array(select object from unnest(v_adopted) as object
+      where not exists (select from jsonb_array_elements(v_replaced -> 'functions') f
+        where object = 'function raw.' || (f ->> 'name')));
+    perform set_config('tracking.replaced', coalesce(v_replaced::text, ''), false);
   else
     perform set_config('tracking.ledger', '', false);
+    perform set_config('tracking.replaced', '', false);
   end if;
   if v_adopted is null then
     v_adopted := array(select object from unnest(v_before) as object
@@ -181,7 +206,7 @@ begin
     return;
   end if;
   perform set_config('tracking.done', 'tables', false);
-  if v_mode = 'leave' then
+  if v_mode in ('leave', 'restore') then
     return;
   end if;
   -- Whoever waits behind these locks waits two seconds at most.
@@ -208,7 +233,7 @@ begin
         using errcode = 'TR012', hint = format('stop what writes there, then run: set tracking.drop_rows = ''%s''', v_rows);
     end if;
   end if;
-  if v_mode = 'retain' or not v_events then
+  if v_mode = 'retain' or not v_events and current_setting('tracking.replaced') = '' then
     if exists (select from pg_constraint k join pg_class c on c.oid = k.conrelid
         join pg_namespace n on n.oid = c.relnamespace
         where n.nspname = 'raw' and c.relname = 'site_tracking_events_r'
@@ -235,10 +260,16 @@ end
 $$;
 
 -- step: functions
--- Where the tables stay, the processor's two functions stay with them.
+-- Where the tables stay, the processor's two functions stay with them. What gave way comes back as it was; the
+-- function in its place goes in the same moment.
 do $$
 declare
   v_function text;
+  v_mode text := current_setting('tracking.mode', true);
+  v_replaced jsonb := coalesce(nullif(current_setting('tracking.replaced', true), '')::jsonb -> 'functions', '[]');
+  v_one jsonb;
+  v_grant jsonb;
+  v_now jsonb;
 begin
   if current_setting('tracking.done') <> 'tables' then
     return;
@@ -248,10 +279,142 @@ begin
     select format('raw.%I(%s)', p.proname, pg_get_function_identity_arguments(p.oid))
     from pg_proc p join pg_namespace n on n.oid = p.pronamespace
     where n.nspname = 'raw' and 'function raw.' || p.proname = any (current_setting('tracking.made')::text[])
-      and current_setting('tracking.mode') <> 'leave'
-      and not (current_setting('tracking.mode') = 'retain' and p.proname in ('quarantined_bytes', 'requeue_quarantined'))
+      and v_mode <> 'leave'
+      and not (v_mode = 'retain' and p.proname in ('quarantined_bytes', 'requeue_quarantined'))
+      and (v_mode <> 'restore' or exists (select from jsonb_array_elements(v_replaced) f where f ->> 'name' = p.proname))
+      and not exists (select from jsonb_array_elements(v_replaced) f
+        where f ->> 'identity' = format('raw.%I(%s)', p.proname, pg_get_function_identity_arguments(p.oid))
+          and f ->> 'definition' = pg_get_functiondef(p.oid))
   loop
     execute format('drop function if exists %s restrict', v_function);
+  end loop;
+  if v_mode <> 'leave' then
+    -- A body is taken as it was: it may name what only its caller's search path finds.
+    perform set_config('check_function_bodies', 'off', true);
+    for v_one in select f from jsonb_array_elements(v_replaced) f
+      where v_mode <> 'retain' or f ->> 'name' not in ('quarantined_bytes', 'requeue_quarantined')
+    loop
+      continue when to_regprocedure(v_one ->> 'call') is not null
+        and pg_get_functiondef(to_regprocedure(v_one ->> 'call')) = v_one ->> 'definition';
+      execute v_one ->> 'definition';
+      if v_one ->> 'owner' <> current_user then
+        begin
+          execute format('alter %s %s owner to %I', v_one ->> 'kind', v_one ->> 'identity', v_one ->> 'owner');
+        exception
+          when insufficient_privilege or undefined_object then
+            raise exception '% cannot be given back to %: %', v_one ->> 'identity', v_one ->> 'owner', sqlerrm
+              using errcode = 'TR018', hint = format('grant create on schema raw to %1$I; grant %1$I to %2$I; then run this again',
+                v_one ->> 'owner', current_user);
+        end;
+      end if;
+      execute format('comment on %s %s is %L', v_one ->> 'kind', v_one ->> 'identity', v_one ->> 'comment');
+      for v_grant in
+        select jsonb_build_object('to', case when g.grantee <> 0 then quote_ident(pg_get_userbyid(g.grantee)) else 'public' end)
+        from pg_proc p cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) g
+        where p.oid = to_regprocedure(v_one ->> 'call') and not exists (select from jsonb_array_elements(v_one -> 'grants') was
+          where was ->> 'to' is not distinct from case when g.grantee <> 0 then pg_get_userbyid(g.grantee) end
+            and (was ->> 'grantable')::boolean = g.is_grantable)
+      loop
+        execute format('revoke all on %s %s from %s', v_one ->> 'kind', v_one ->> 'identity', v_grant ->> 'to');
+      end loop;
+      for v_grant in select was from jsonb_array_elements(v_one -> 'grants') was
+        where was ->> 'to' is null or exists (select from pg_roles where rolname = was ->> 'to')
+      loop
+        continue when exists (select from pg_proc p
+          cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) g
+          where p.oid = to_regprocedure(v_one ->> 'call')
+            and v_grant ->> 'to' is not distinct from case when g.grantee <> 0 then pg_get_userbyid(g.grantee) end
+            and (v_grant ->> 'grantable')::boolean = g.is_grantable);
+        execute format('grant execute on %s %s to %s%s', v_one ->> 'kind', v_one ->> 'identity',
+          case when v_grant ->> 'to' is null then 'public' else quote_ident(v_grant ->> 'to') end,
+          case when (v_grant ->> 'grantable')::boolean then ' with grant option' else '' end);
+      end loop;
+      select jsonb_build_object('definition', pg_get_functiondef(p.oid), 'owner', pg_get_userbyid(p.proowner),
+        'comment', obj_description(p.oid, 'pg_proc'),
+        'grants', (select jsonb_agg(jsonb_build_object('to', case when g.grantee <> 0 then pg_get_userbyid(g.grantee) end,
+            'grantable', g.is_grantable) order by g.grantee, g.is_grantable)
+          from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) g))
+      into v_now from pg_proc p where p.oid = to_regprocedure(v_one ->> 'call');
+      if v_now is distinct from jsonb_build_object('definition', v_one -> 'definition', 'owner', v_one -> 'owner',
+          'comment', v_one -> 'comment', 'grants', (select jsonb_agg(g order by o) from jsonb_array_elements(v_one -> 'grants')
+            with ordinality as was(g, o) where g ->> 'to' is null or exists (select from pg_roles where rolname = g ->> 'to')))
+      then
+        raise exception '% was not put back as it was', v_one ->> 'identity'
+          using errcode = 'TR018', detail = format('it is %s, it was %s', v_now, v_one),
+            hint = 'nothing was changed; its definition is in migrations.migration_log.replaced_objects';
+      end if;
+    end loop;
+  end if;
+end
+$$;
+
+-- step: adopted
+-- An adopted table gets rid of what was added to it; a column in which there is a value stays. Rows are looked through
+-- before the lock that nobody can pass: behind it only those count that came since.
+do $$
+declare
+  v_replaced jsonb := nullif(current_setting('tracking.replaced', true), '')::jsonb;
+  v_columns text[] := '{}';
+  v_name text;
+  v_held boolean;
+  v_seen bigint;
+begin
+  if current_setting('tracking.done') <> 'functions' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'adopted', false);
+  if v_replaced is null or current_setting('tracking.mode') in ('leave', 'retain', 'restore')
+    or 'table raw.site_tracking_events_r' = any (current_setting('tracking.made')::text[])
+    or to_regclass('raw.site_tracking_events_r') is null
+  then
+    return;
+  end if;
+  if current_setting('lock_timeout') in ('0', '0ms') then
+    perform set_config('lock_timeout', '2s', true);
+  end if;
+  -- Nobody writes while the newest id is read: every row up to it is there, or never will be.
+  begin
+    lock table raw.site_tracking_events_r in share mode;
+    execute 'select coalesce(max(raw_event_id), 0) from raw.site_tracking_events_r' into v_seen;
+    raise exception using errcode = 'TR099';
+  exception
+    when sqlstate 'TR099' then
+      null;
+  end;
+  for v_name in select c from jsonb_array_elements_text(v_replaced -> 'columns') c
+    where exists (select from pg_attribute
+      where attrelid = 'raw.site_tracking_events_r'::regclass and attname = c and not attisdropped)
+  loop
+    execute format('select exists (select from raw.site_tracking_events_r where %I is not null)', v_name) into v_held;
+    if v_held then
+      perform set_config('tracking.notes', concat_ws(E'\n', nullif(current_setting('tracking.notes', true), ''),
+        format('column raw.site_tracking_events_r.%s stays: there are rows with a value in it', v_name)), false);
+    else
+      v_columns := v_columns || v_name;
+    end if;
+  end loop;
+  lock table raw.site_tracking_events_r in access exclusive mode;
+  for v_name in select i from jsonb_array_elements_text(v_replaced -> 'indexes') i loop
+    execute format('drop index if exists raw.%I restrict', v_name);
+  end loop;
+  for v_name in select k from jsonb_array_elements_text(v_replaced -> 'constraints') k
+    where exists (select from pg_constraint where conrelid = 'raw.site_tracking_events_r'::regclass and conname = k)
+  loop
+    execute format('alter table raw.site_tracking_events_r drop constraint %I restrict', v_name);
+  end loop;
+  foreach v_name in array v_columns loop
+    execute format('select exists (select from raw.site_tracking_events_r where raw_event_id > $1 and %I is not null)',
+      v_name) into v_held using v_seen;
+    begin
+      if v_held then
+        raise exception 'there are rows with a value in it' using errcode = 'TR099';
+      end if;
+      execute format('alter table raw.site_tracking_events_r drop column %I restrict', v_name);
+    exception
+      when sqlstate 'TR099' or dependent_objects_still_exist then
+        perform set_config('tracking.notes', concat_ws(E'\n', nullif(current_setting('tracking.notes', true), ''),
+          format('column raw.site_tracking_events_r.%s stays: %s', v_name, sqlerrm)), false);
+    end;
   end loop;
 end
 $$;
@@ -261,7 +424,7 @@ do $$
 declare
   v_role text;
 begin
-  if current_setting('tracking.done') <> 'functions' then
+  if current_setting('tracking.done') <> 'adopted' then
     return;
   end if;
   perform set_config('tracking.done', 'grants', false);
@@ -269,12 +432,13 @@ begin
     select rolname from pg_roles
     where rolname in ('tracking_ingest_role', 'tracking_processor_role')
       and 'usage on schema raw by ' || rolname = any (current_setting('tracking.made')::text[])
-      and current_setting('tracking.mode') <> 'leave'
+      and current_setting('tracking.mode') not in ('leave', 'restore')
       and not (current_setting('tracking.mode') = 'retain' and rolname = 'tracking_processor_role')
   loop
     execute format('revoke usage on schema raw from %I restrict', v_role);
   end loop;
-  if current_setting('tracking.mode') not in ('leave', 'retain')
+  if current_setting('tracking.mode') not in ('leave', 'retain', 'restore')
+    and coalesce(nullif(current_setting('tracking.replaced', true), '')::jsonb ->> 'processor', 'false') = 'false'
     and exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
       where n.nspname = 'raw' and c.relname = 'site_tracking_events_r')
     and exists (select from pg_roles where rolname = 'tracking_processor_role')
@@ -292,7 +456,7 @@ begin
   end if;
   perform set_config('tracking.done', 'schema', false);
   begin
-    if current_setting('tracking.mode') in ('leave', 'retain')
+    if current_setting('tracking.mode') in ('leave', 'retain', 'restore')
       or 'schema raw' <> all (current_setting('tracking.made')::text[])
     then
       return;
@@ -322,7 +486,7 @@ begin
     select rolname from pg_roles
     where rolname in ('tracking_ingest_role', 'tracking_processor_role')
       and 'role ' || rolname = any (current_setting('tracking.made')::text[])
-      and current_setting('tracking.mode') <> 'leave'
+      and current_setting('tracking.mode') not in ('leave', 'restore')
       and not (current_setting('tracking.mode') = 'retain' and rolname = 'tracking_processor_role')
     order by rolname
   loop
@@ -385,10 +549,11 @@ begin
         'origin_is_allowed', 'quarantined_bytes', 'requeue_quarantined')
   ) as ours;
   v_dropped := array(select unnest(v_before) except select unnest(v_after) order by 1);
-  if current_setting('tracking.ledger') = 'ours' then
+  -- "restore" is the first half of a rollback that is told when it is whole.
+  if current_setting('tracking.ledger') = 'ours' and v_mode <> 'restore' then
     insert into migrations.rollback_log (version, script_name, description, reason, completed_at, status, duration_ms,
       checksum, stack_id, logical_resource_id, request_id, environment, dropped_objects, retained_objects,
-      rows_dropped, rows_retained, notes)
+      restored_objects, rows_dropped, rows_retained, fingerprint_before, fingerprint_after, notes)
     values ('V001', 'V001__rollback_site_tracking_raw_layer.sql', 'universal site tracking raw layer',
       coalesce(nullif(current_setting('tracking.reason', true), ''),
         case when v_mode = 'by_hand' then 'by hand' else 'the owner leaves' end),
@@ -399,12 +564,16 @@ begin
       nullif(current_setting('tracking.logical_resource_id', true), ''),
       nullif(current_setting('tracking.request_id', true), ''),
       nullif(current_setting('tracking.environment', true), ''), v_dropped, v_after,
+      case when v_mode <> 'leave' then nullif(current_setting('tracking.replaced', true), '')::jsonb -> 'functions' end,
       case when 'table raw.site_tracking_events_r' = any (v_dropped) then v_rows else 0 end,
-      case when 'table raw.site_tracking_events_r' = any (v_after) then v_rows else 0 end, v_notes);
+      case when 'table raw.site_tracking_events_r' = any (v_after) then v_rows else 0 end,
+      nullif(current_setting('tracking.fingerprint_before', true), ''),
+      nullif(current_setting('tracking.fingerprint_after', true), ''), v_notes);
   end if;
   perform set_config('tracking.drop_rows', '', false);
   perform set_config('tracking.said', format('V001 %s, dropped: %s; stays: %s; the create file makes it again%s',
-    case v_mode when 'leave' then 'has one owner less' when 'retain' then 'is retained' else 'is rolled back' end,
+    case v_mode when 'leave' then 'has one owner less' when 'retain' then 'is retained'
+      when 'restore' then 'gives back what gave way to it' else 'is rolled back' end,
     coalesce(nullif(array_to_string(v_dropped, ', '), ''), 'nothing'),
     coalesce(nullif(array_to_string(v_after, ', '), ''), 'nothing but the ledger in schema migrations'),
     coalesce(E'; notes:\n' || v_notes, '')), false);
@@ -415,7 +584,7 @@ $$;
 do $$
 declare
   v_steps text[] := array[
-    'preflight 1', 'preflight 2', 'preflight 3', 'preflight', 'tables', 'functions', 'grants', 'schema',
+    'preflight 1', 'preflight 2', 'preflight 3', 'preflight', 'tables', 'functions', 'adopted', 'grants', 'schema',
     'roles', 'finish'];
   v_failed text := v_steps[coalesce(array_position(v_steps, current_setting('tracking.done', true)), 0) + 1];
 begin

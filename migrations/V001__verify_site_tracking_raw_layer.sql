@@ -1,6 +1,8 @@
 -- V001, verify: silent if the site tracking raw layer is what V001 makes, else error TR011 with every difference.
 -- Run by migrate before it commits, or by hand: psql -v ON_ERROR_STOP=1 -f. Writes nothing; needs no privilege.
--- Objects of others, further nullable columns and further grants to other roles are not differences.
+-- Objects of others, further nullable columns and further grants to other roles are not differences. An adopted table
+-- (the ledger says so) need only be one that V001 can write to: its id may be an integer, its columns nullable or wider,
+-- its constraints named otherwise; its owner, comments, settings and grants are its own.
 
 -- step: probe
 -- util.hash_binary is asked once, for two seconds at most; one that fails is the create file's notice, not a difference.
@@ -56,6 +58,9 @@ declare
   v_audit boolean;
   v_tenants boolean;
   v_lz4 boolean;
+  v_adopted boolean := false;
+  v_added jsonb := '[]';
+  v_callers jsonb := '[]';
   v_differences text[];
   v_found text[];
 begin
@@ -66,13 +71,39 @@ begin
   v_audit := exists (select from pg_proc p join pg_namespace n on n.oid = p.pronamespace
     where n.nspname = 'util' and p.proname = 'log_audit_event'
       and oidvectortypes(p.proargtypes) = 'text, text, text, text, jsonb');
-  v_tenants := exists (select from pg_class c
+  v_tenants := coalesce(current_setting('tracking.foreign_key', true), '') <> 'none' and exists (select from pg_class c
     join pg_namespace n on n.oid = c.relnamespace and n.nspname = 'auth'
     join pg_attribute a on a.attrelid = c.oid and a.attname = 'tenant_hk' and a.atttypid = 'bytea'::regtype
     join pg_index i on i.indrelid = c.oid and i.indisunique and i.indimmediate and i.indpred is null
       and i.indnkeyatts = 1 and i.indkey[0] = a.attnum
     where c.relname = 'tenant_h' and c.relkind in ('r', 'p'));
   v_lz4 := exists (select from pg_settings where name = 'default_toast_compression' and 'lz4' = any (enumvals));
+
+  if (select count(*) from pg_attribute a
+      join pg_class c on c.oid = a.attrelid
+      join pg_namespace n on n.oid = c.relnamespace
+      where n.nspname = 'migrations' and not a.attisdropped and has_schema_privilege(n.oid, 'USAGE')
+        and has_table_privilege(c.oid, 'SELECT') and (
+        c.relname = 'migration_log' and a.attname in ('migration_id', 'adopted_objects', 'stack_id', 'notes')
+        or c.relname = 'rollback_log' and a.attname in ('rollback_id', 'dropped_objects', 'stack_id', 'notes'))) = 8
+  then
+    execute $ledger$
+      with attempts as (
+        select l.migration_id, l.adopted_objects, l.replaced_objects as replaced from migrations.migration_log l
+        where l.version = 'V001' and l.status in ('STARTED', 'APPLIED', 'SHARED')
+          and l.applied_at > coalesce((select max(r.rolled_back_at) from migrations.rollback_log r
+            where r.version = 'V001' and r.status = 'ROLLED_BACK'), '-infinity')
+      )
+      select coalesce((select 'table raw.site_tracking_events_r' = any (a.adopted_objects) from attempts a
+          order by a.migration_id limit 1), false) and exists (select from attempts a where a.replaced is not null),
+        (select coalesce(jsonb_agg(k), '[]') from attempts a, jsonb_array_elements(a.replaced -> 'constraints') k),
+        (select coalesce(jsonb_agg(distinct k), '[]') from attempts a, jsonb_array_elements(a.replaced -> 'callers') k)
+    $ledger$ into v_adopted, v_added, v_callers;
+  end if;
+  if v_adopted then
+    select c.relowner into v_owner from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = 'raw' and c.relname = 'site_tracking_keys_r';
+  end if;
 
   -- Tables: kind, durability, settings, owner.
   select array_agg(difference) into v_found from (
@@ -81,6 +112,10 @@ begin
       when c.relkind <> 'r' then format('%s.%s is no table', wanted.schema, wanted.name)
       when c.relpersistence <> 'p' then format('table %s.%s is not logged: a crash empties it', wanted.schema, wanted.name)
       when c.relforcerowsecurity then format('table %s.%s hides rows from its owner', wanted.schema, wanted.name)
+      when v_adopted and wanted.name = 'site_tracking_events_r' then
+        case when not (has_table_privilege(v_owner, c.oid, 'SELECT') and has_table_privilege(v_owner, c.oid, 'INSERT')
+            and has_table_privilege(v_owner, c.oid, 'UPDATE'))
+          then format('role %s may not read and write table raw.site_tracking_events_r', pg_get_userbyid(v_owner)) end
       when wanted.schema = 'raw' and c.relowner <> v_owner then format('table %s.%s belongs to %s, not to %s',
         wanted.schema, wanted.name, pg_get_userbyid(c.relowner), pg_get_userbyid(v_owner))
       when wanted.schema = 'raw' and obj_description(c.oid, 'pg_class') is null then
@@ -95,7 +130,7 @@ begin
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     cross join unnest(array['autovacuum_vacuum_scale_factor=0.02', 'autovacuum_analyze_scale_factor=0.02']
       || case when v_version >= 130000 then array['autovacuum_vacuum_insert_scale_factor=0.05'] end) as wanted(setting)
-    where n.nspname = 'raw' and c.relname = 'site_tracking_events_r'
+    where n.nspname = 'raw' and c.relname = 'site_tracking_events_r' and not v_adopted
       and wanted.setting <> all (coalesce(c.reloptions, '{}'))
   ) as found where difference is not null;
   v_differences := v_differences || v_found;
@@ -140,7 +175,36 @@ begin
       from pg_attribute a left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
       where a.attrelid = c.oid and a.attname = wanted.col and not a.attisdropped
     ) as found on true
-    where found.definition is distinct from wanted.definition
+    where found.definition is distinct from wanted.definition and not (v_adopted and wanted.tab = 'site_tracking_events_r')
+    union all
+    select format('column raw.site_tracking_events_r.%s is %s, to which V001 cannot write', wanted.col,
+      coalesce(format_type(a.atttypid, a.atttypmod) || case when a.attnotnull then ' not null' else '' end, 'missing'))
+    from (values
+      ('raw_event_id', array['bigint', 'integer'], null::integer, false), ('tenant_hk', array['bytea'], null, false),
+      ('api_key_hk', array['bytea'], null, true), ('received_timestamp', array['timestamp with time zone'], null, false),
+      ('client_ip', array['inet'], null, true), ('user_agent', array['text', 'character varying'], 1024, true),
+      ('raw_payload', array['jsonb'], null, false), ('batch_id', array['text', 'character varying'], 36, true),
+      ('processing_status', array['text', 'character varying'], 10, false),
+      ('error_message', array['text', 'character varying'], 1024, true),
+      ('retry_count', array['smallint', 'integer', 'bigint'], null, false),
+      ('record_source', array['text', 'character varying'], 12, false), ('event_key', array['uuid'], null, true),
+      ('request', array['jsonb'], null, true)
+    ) as wanted(col, types, length, nullable)
+    join pg_namespace n on n.nspname = 'raw'
+    join pg_class c on c.relnamespace = n.oid and c.relname = 'site_tracking_events_r'
+    left join pg_attribute a on a.attrelid = c.oid and a.attname = wanted.col and not a.attisdropped
+    where v_adopted and (a.attnum is null or format_type(a.atttypid, null) <> all (wanted.types)
+      or a.atttypmod - 4 < wanted.length and a.atttypmod <> -1 or a.attnotnull and wanted.nullable
+      or a.attgenerated <> '' or a.attidentity = 'a')
+    union all
+    select 'raw.site_tracking_events_r.raw_event_id has no unique index or no sequence of its own'
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where v_adopted and n.nspname = 'raw' and c.relname = 'site_tracking_events_r'
+      and exists (select from pg_attribute where attrelid = c.oid and attname = 'raw_event_id' and not attisdropped)
+      and (pg_get_serial_sequence('raw.site_tracking_events_r', 'raw_event_id') is null
+        or not exists (select from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+          where i.indrelid = c.oid and i.indisunique and i.indisvalid and i.indpred is null and i.indnkeyatts = 1
+            and a.attname = 'raw_event_id'))
     union all
     select format('column raw.%s.%s is not V001''s and refuses rows without it', c.relname, a.attname)
     from pg_attribute a
@@ -159,7 +223,7 @@ begin
     join pg_namespace n on n.nspname = 'raw'
     join pg_class c on c.relnamespace = n.oid and c.relname = 'site_tracking_events_r'
     join pg_attribute a on a.attrelid = c.oid and a.attname = wanted.col and not a.attisdropped
-    where col_description(c.oid, a.attnum) is null
+    where not v_adopted and col_description(c.oid, a.attnum) is null
     union all
     select format('table migrations.%s has not the columns that V001 makes', c.relname)
     from (values
@@ -206,6 +270,10 @@ begin
       from pg_constraint k where k.conrelid = c.oid and k.conname = wanted.name
     ) as found on true
     where found.definition is distinct from wanted.definition
+      and not (v_adopted and wanted.tab = 'site_tracking_events_r'
+        and (wanted.name = 'site_tracking_events_r_pkey' or not v_added ? wanted.name
+          or wanted.name = 'site_tracking_events_r_tenant_exists' and exists (select from pg_constraint k
+            where k.conrelid = c.oid and pg_get_constraintdef(k.oid) like wanted.definition || '%')))
     union all
     select format('index %s is %s, not %s', wanted.name, coalesce(found.definition, 'missing'), wanted.definition)
     from (values
@@ -230,6 +298,7 @@ begin
       where c.relnamespace = n.oid and c.relname = wanted.name
     ) as found on true
     where found.definition is distinct from wanted.definition
+      and not (v_adopted and wanted.name = 'site_tracking_events_r_pkey')
   ) as found;
   v_differences := v_differences || v_found;
 
@@ -335,10 +404,17 @@ begin
       ) as objects
       cross join lateral aclexplode(objects.acl) as acl
       left join pg_roles r on r.oid = acl.grantee
-      where acl.grantee = 0 and object <> 'schema raw'
+      where acl.grantee = 0 and object <> 'schema raw' and not (v_adopted and object like 'raw.site_tracking_events_r%')
         or r.rolname in ('tracking_ingest_role', 'tracking_processor_role') and r.oid <> v_owner
     ) as held on held.grantee = wanted.grantee and held.privilege = wanted.privilege and held.object = wanted.object
     where held.grantee is null or wanted.grantee is null
+    union all
+    select format('%s lacks EXECUTE on function raw.ingest_tracking_event, which it had before', r.rolname)
+    from jsonb_array_elements_text(v_callers) as caller(name)
+    join pg_roles r on r.rolname = caller.name
+    join pg_namespace n on n.nspname = 'raw'
+    join pg_proc p on p.pronamespace = n.oid and p.proname = 'ingest_tracking_event'
+    where not has_function_privilege(r.oid, p.oid, 'EXECUTE')
     union all
     select 'util.hash_binary gives another hash than SHA-256 of the UTF-8 text'
     where current_setting('tracking.hash_differs', true) = 'true'

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::process::Stdio;
 use std::time::Instant;
 
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
-use crate::process::resident_mib;
+use crate::process::{cpu, resident_mib};
 use crate::support::function::REMAINING;
 use crate::support::gateway::{Answer, Request, Shape};
 use crate::support::postgres::{Cluster, Version};
@@ -33,7 +33,44 @@ pub async fn measure() {
     let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start(&Version::Default.bin(), &settings)));
     let site = Site::on(cluster).await;
     let api = RuntimeApi::start().await;
-    let mut child = Command::new(INGEST)
+    let mut child = start(&site, &api);
+    let pid = child.id().unwrap();
+    let event = Request::post(Shape::V2, site.key.expose(), &body()).json();
+    let (began, mut settled_mib, mut on_their_way) = (Instant::now(), 0.0, VecDeque::new());
+    for done in 1..=REQUESTS {
+        while on_their_way.len() < AT_ONCE {
+            on_their_way.push_back(api.invoke(event.clone(), REMAINING));
+        }
+        let outcome = on_their_way.pop_front().unwrap().await;
+        let Ok(Outcome::Response(reply)) = outcome else {
+            panic!("no answer: {outcome:?}");
+        };
+        assert_eq!(Answer::of(&reply).status, 200, "{reply}");
+        if done == SETTLED {
+            settled_mib = resident_mib(pid);
+        }
+        if done.is_multiple_of(ROWS_MAX) {
+            clear(&site).await;
+            let rate = done as f64 / began.elapsed().as_secs_f64();
+            println!(
+                "after {done}: {:.1} MiB, {rate:.0} in a second",
+                resident_mib(pid)
+            );
+        }
+    }
+    let end_mib = resident_mib(pid);
+    let cpu_us = cpu(pid).as_secs_f64() * 1e6 / REQUESTS as f64;
+    println!("{REQUESTS} requests: {end_mib:.1} MiB, {settled_mib:.1} MiB after {SETTLED}; {cpu_us:.0} us of CPU each");
+    child.kill().await.unwrap();
+    assert!(
+        end_mib <= settled_mib + GROWTH_MIB,
+        "it grew by more than {GROWTH_MIB} MiB"
+    );
+}
+
+/// A process whose log goes nowhere: a million lines of it are nobody's.
+fn start(site: &Site, api: &RuntimeApi) -> Child {
+    Command::new(INGEST)
         .env_clear()
         .envs(site.environment())
         .env("AWS_LAMBDA_RUNTIME_API", &api.address)
@@ -46,41 +83,7 @@ pub async fn measure() {
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()
-        .unwrap();
-    let pid = child.id().unwrap();
-    let event = Request::post(Shape::V2, site.key.expose(), &body()).json();
-    let (began, mut settled_mib, mut on_their_way) = (Instant::now(), 0.0, VecDeque::new());
-    for nth in 1..=REQUESTS + AT_ONCE {
-        if nth <= REQUESTS {
-            on_their_way.push_back(api.invoke(event.clone(), REMAINING));
-        }
-        if nth > AT_ONCE {
-            let Outcome::Response(reply) = on_their_way.pop_front().unwrap().await.unwrap() else {
-                panic!("an error of the function");
-            };
-            assert_eq!(Answer::of(&reply).status, 200, "{reply}");
-            let done = nth - AT_ONCE;
-            if done == SETTLED {
-                settled_mib = resident_mib(pid);
-                println!("after {SETTLED}: {settled_mib:.1} MiB");
-            }
-            if done % ROWS_MAX == 0 {
-                clear(&site).await;
-                let rate = done as f64 / began.elapsed().as_secs_f64();
-                println!(
-                    "after {done}: {:.1} MiB, {rate:.0} in a second",
-                    resident_mib(pid)
-                );
-            }
-        }
-    }
-    let end_mib = resident_mib(pid);
-    println!("{REQUESTS} requests: {end_mib:.1} MiB, {settled_mib:.1} MiB after {SETTLED}");
-    child.kill().await.unwrap();
-    assert!(
-        end_mib <= settled_mib + GROWTH_MIB,
-        "it grew by more than {GROWTH_MIB} MiB"
-    );
+        .unwrap()
 }
 
 /// Of the usual size.

@@ -2,7 +2,7 @@
 //!
 //! In: the `AWS_*` variables. Out: credentials and an endpoint, or the sentence that names the fault.
 
-use super::{invalid, Environment, Invalid, Secret};
+use super::{invalid, withheld, Environment, Invalid, Secret};
 use crate::tls::is_loopback;
 
 /// What a request to a service of AWS needs.
@@ -68,7 +68,7 @@ impl Environment {
         let endpoint = Endpoint::parse(&text);
         endpoint.map(Some).ok_or_else(|| {
             let rule = "must be https://host:port, or http://host:port on loopback";
-            invalid(NAME, format!("{rule}, got {}", super::withheld(&text)))
+            invalid(NAME, format!("{rule}, got {}", withheld(&text)))
         })
     }
 }

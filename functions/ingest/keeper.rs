@@ -18,7 +18,7 @@ use crate::db::Database;
 
 /// How long the database is tried where there is a queue: one statement up to its time-out, and a new connection, so
 /// that the queue has three of the function's ten seconds, and the answer two.
-const LANDING_TIMEOUT_BEFORE_QUEUE: Duration = Duration::from_secs(5);
+pub const LANDING_TIMEOUT_BEFORE_QUEUE: Duration = Duration::from_secs(5);
 
 /// Where beacons are kept.
 pub struct Keeper<S = Database, R = Aws> {
@@ -86,7 +86,7 @@ impl<S: Server, R: Requests> Keeper<S, R> {
             return Ok(Kept::Queued(Queued::of(landing, fault)));
         }
         if let Some(queue) = &self.queue {
-            match queue.take(landing).await {
+            match Box::pin(queue.take(landing)).await {
                 Ok(()) => return Ok(Kept::Queued(Queued::of(landing, fault))),
                 Err(not_taken) => {
                     effort.is_unanswered |= not_taken.is_partly_taken;

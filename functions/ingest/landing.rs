@@ -124,7 +124,7 @@ impl Landing<'_> {
         }
         match course.call(&self.beacon.events).await? {
             Called::Answered(answer) => self.count(&mut landed, &self.beacon.events, &answer)?,
-            Called::RefusedForAnEvent => return isolation::isolate(&mut course).await,
+            Called::RefusedForAnEvent => return Box::pin(isolation::isolate(&mut course)).await,
         }
         Ok(landed)
     }

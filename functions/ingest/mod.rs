@@ -138,11 +138,12 @@ impl Ingest {
     pub async fn handle(&self, event: &RawValue, request_id: &str) -> Answer {
         let request = ApiEvent::read(event);
         if request.method.is_empty() {
+            // What is rare is boxed, here and below, so that a request's own future stays small.
             if let Some(deliveries) = replay::deliveries(event) {
-                return Answer::Kept(self.replay(&deliveries, request_id).await);
+                return Answer::Kept(Box::pin(self.replay(&deliveries, request_id)).await);
             }
             if let Some(action) = dead_letters::action(event) {
-                return Answer::Report(self.act(action, request_id).await);
+                return Answer::Report(Box::pin(self.act(action, request_id)).await);
             }
         }
         Answer::Reply(self.reply(&request, request_id).await)

@@ -28,7 +28,7 @@ pub const REFUSALS: &str = "refusals";
 pub const REASON: &str = "reason";
 
 /// All messages of one beacon, within what the function's ten seconds leave behind the database's five.
-const TAKE_TIMEOUT: Duration = Duration::from_secs(3);
+pub const TAKE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Any other call, or a set of them that belong together.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);

@@ -19,6 +19,7 @@ use super::keys;
 use super::ledger;
 use super::run;
 use super::time_left::{self, Work};
+use super::verify;
 use crate::config::{self, Environment, Function};
 use crate::db;
 
@@ -56,10 +57,7 @@ pub async fn perform(
         Ok(answer) => (true, answer),
         Err(failure) => (false, Map::from_iter([("error".to_owned(), json!(failure))])),
     };
-    let ok = ok
-        && answer
-            .get("differences")
-            .is_none_or(|d| d.as_array().is_none_or(Vec::is_empty));
+    let ok = ok && verify::is_fine(&answer);
     answer.insert("ok".to_owned(), json!(ok));
     answer.insert("action".to_owned(), json!(name));
     answer
@@ -96,7 +94,10 @@ async fn perform_on(
         Action::CreateKey(wanted) => keys::create(&client, wanted).await,
         Action::RevokeKey(which) => keys::revoke(&client, &which).await,
         Action::ListKeys(tenant_bk) => keys::list(&client, tenant_bk.as_deref()).await,
-        Action::Verify(expect) => read_only(&client, |client| Box::pin(verify(client, expect))).await,
+        Action::Verify(Expect::Absent, _) => {
+            read_only(&client, |client| Box::pin(verify::absent(client))).await
+        }
+        Action::Verify(Expect::Present, says) => verify::present(&client, &says, &database.host, end).await,
         Action::Status => read_only(&client, |client| Box::pin(ledger::status(client, &V001))).await,
         #[cfg(feature = "provoke-panic")]
         Action::Panic => panic!("provoked"),
@@ -115,23 +116,4 @@ async fn read_only<'a>(
         .batch_execute("begin isolation level repeatable read read only")
         .await?;
     read(client).await
-}
-
-async fn verify(client: &Client, expect: Expect) -> Result<Map<String, Value>, Failure> {
-    let differences: Vec<String> = match expect {
-        Expect::Present => ledger::differences(client, &V001).await?.into_iter().collect(),
-        Expect::Absent => {
-            let left = ledger::objects(client).await?;
-            left.iter().map(|object| format!("{object} is there")).collect()
-        }
-    };
-    let expect = match expect {
-        Expect::Present => "present",
-        Expect::Absent => "absent",
-    };
-    Ok(Map::from_iter([
-        ("version".to_owned(), json!(V001.version)),
-        ("expect".to_owned(), json!(expect)),
-        ("differences".to_owned(), json!(differences)),
-    ]))
 }

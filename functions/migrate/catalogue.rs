@@ -14,6 +14,7 @@ pub struct Migration {
     pub create_name: &'static str,
     /// Name of the rollback file, as the ledger has it.
     pub rollback_name: &'static str,
+    adopt: &'static str,
     create: &'static str,
     verify: &'static str,
     rollback: &'static str,
@@ -24,10 +25,28 @@ pub const V001: Migration = Migration {
     version: "V001",
     create_name: "V001__create_site_tracking_raw_layer.sql",
     rollback_name: "V001__rollback_site_tracking_raw_layer.sql",
+    adopt: include_str!("../../migrations/V001__adopt_site_tracking_raw_layer.sql"),
     create: include_str!("../../migrations/V001__create_site_tracking_raw_layer.sql"),
     verify: include_str!("../../migrations/V001__verify_site_tracking_raw_layer.sql"),
     rollback: include_str!("../../migrations/V001__rollback_site_tracking_raw_layer.sql"),
 };
+
+/// What V001 makes, as the ledger names it.
+const MAKES: [&str; 13] = [
+    "schema raw",
+    "role tracking_ingest_role",
+    "role tracking_processor_role",
+    "usage on schema raw by tracking_ingest_role",
+    "usage on schema raw by tracking_processor_role",
+    "table raw.site_tracking_events_r",
+    "table raw.site_tracking_keys_r",
+    "function raw.audit_tracking_events",
+    "function raw.ingest_tracking_beacon",
+    "function raw.ingest_tracking_event",
+    "function raw.origin_is_allowed",
+    "function raw.quarantined_bytes",
+    "function raw.requeue_quarantined",
+];
 
 /// A named piece of a file.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,6 +60,11 @@ pub struct Step<'a> {
 const MARK: &str = "-- step: ";
 
 impl Migration {
+    /// What makes a predecessor ready for it.
+    pub fn adopt(&self) -> Vec<Step<'static>> {
+        steps(self.adopt)
+    }
+
     /// What makes the layer.
     pub fn create(&self) -> Vec<Step<'static>> {
         steps(self.create)
@@ -54,6 +78,11 @@ impl Migration {
     /// What takes the layer away.
     pub fn rollback(&self) -> Vec<Step<'static>> {
         steps(self.rollback)
+    }
+
+    /// Whether an object is one of those that it makes, whoever made the one that is there.
+    pub fn makes(&self, object: &str) -> bool {
+        MAKES.contains(&object)
     }
 
     /// SHA-256 of the create file, in lower-case hexadecimal.
@@ -120,6 +149,7 @@ mod tests {
     #[test]
     fn each_file_of_v001_has_named_steps_and_loses_nothing() {
         for (file, steps) in [
+            (V001.adopt, V001.adopt()),
             (V001.create, V001.create()),
             (V001.verify, V001.verify()),
             (V001.rollback, V001.rollback()),

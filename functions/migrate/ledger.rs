@@ -13,6 +13,7 @@ use super::catalogue::Migration;
 use super::failure::Failure;
 use super::plan::{Found, Owner};
 use super::rights;
+use super::shape;
 
 /// PostgreSQL that V001 needs, as `server_version_num` has it.
 const OLDEST_SERVER: i32 = 120_000;
@@ -29,6 +30,13 @@ join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where n.nspname = 'migrations' and not a.attisdropped and (
   c.relname = 'migration_log' and a.attname in ('migration_id', 'adopted_objects', 'stack_id', 'notes')
   or c.relname = 'rollback_log' and a.attname in ('rollback_id', 'dropped_objects', 'stack_id', 'notes'))";
+
+const UNVALIDATED: &str = "
+select exists (select from pg_catalog.pg_constraint k
+  join pg_catalog.pg_class c on c.oid = k.conrelid
+  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  where n.nspname = 'raw' and c.relname = 'site_tracking_events_r'
+    and k.conname = 'site_tracking_events_r_tenant_exists' and not k.convalidated)";
 
 /// Applied rows since the layer was last rolled back as a whole; each with whether its owner has left since.
 const APPLIED: &str = "
@@ -82,6 +90,15 @@ fn is_new_enough(version: i32) -> Result<(), Failure> {
     ))
 }
 
+/// Whether the foreign key is there and was made without a look at the rows.
+///
+/// # Errors
+/// The database's.
+pub async fn is_unvalidated(client: &Client) -> Result<bool, Failure> {
+    let rows = client.query_typed(UNVALIDATED, &[]).await?;
+    Ok(rows.first().is_some_and(|row| row.get(0)))
+}
+
 /// Whether there is a ledger of ours.
 ///
 /// # Errors
@@ -111,7 +128,9 @@ pub async fn found(client: &Client, migration: &Migration) -> Result<Found, Fail
         ..Found::default()
     };
     if !found.objects.is_empty() {
+        found.verdict = shape::read(client).await?.verdict();
         found.differences = differences(client, migration).await?;
+        found.is_unvalidated = is_unvalidated(client).await?;
     }
     if is_kept(client).await? {
         read_applied(client, migration, &mut found).await?;

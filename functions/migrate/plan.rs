@@ -4,6 +4,8 @@
 
 use serde::Serialize;
 
+use super::predecessor::Verdict;
+
 /// What a Delete may destroy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnDelete {
@@ -47,12 +49,16 @@ pub struct Found {
     pub objects: Vec<String>,
     /// What verify says is not as it should be; `None`: all is.
     pub differences: Option<String>,
+    /// Whether the foreign key was made and the rows that were there are not checked yet.
+    pub is_unvalidated: bool,
     /// The stacks that own the layer.
     pub owners: Vec<Owner>,
     /// Whether the ledger says that the layer was made without a stack.
     pub made_by_hand: bool,
     /// Checksum of the file that was applied last.
     pub checksum: Option<String>,
+    /// Whether V001 can write to what is there.
+    pub verdict: Verdict,
 }
 
 /// What is done.
@@ -66,6 +72,10 @@ pub enum Plan {
     StrikeOwner,
     /// The rollback file, with what it may destroy; `None`: as many rows as somebody counted by hand.
     RollBack(Option<OnDelete>),
+    /// What is there is made ready, then the create file, then verify.
+    Adopt,
+    /// Nothing: V001 cannot write to what is there.
+    RefuseToAdopt,
     /// Nothing: this many owners would lose what they own, and who asks did not say so.
     RefuseFor(usize),
 }
@@ -86,18 +96,38 @@ fn have(owner: Option<&Owner>, found: &Found, checksum: &str) -> Decision {
     if found.objects.is_empty() {
         return (Plan::Apply, "the raw layer is not there".to_owned());
     }
+    if let Verdict::Incompatible(why) = &found.verdict {
+        return (
+            Plan::RefuseToAdopt,
+            format!("the raw layer that is there cannot be adopted: {why}"),
+        );
+    }
+    let apply = match found.verdict {
+        Verdict::Compatible => Plan::Adopt,
+        _ => Plan::Apply,
+    };
+    if apply == Plan::Adopt && found.checksum.is_none() {
+        let reason = "a predecessor of the raw layer is there, and V001 can write to it";
+        return (apply, reason.to_owned());
+    }
     if let Some(differences) = &found.differences {
         return (
-            Plan::Apply,
+            apply,
             format!("the raw layer is not as V001 makes it: {differences}"),
         );
     }
+    if found.is_unvalidated {
+        return (
+            apply,
+            "its foreign key to auth.tenant_h is not validated yet".to_owned(),
+        );
+    }
     if found.checksum.as_deref() != Some(checksum) {
-        return (Plan::Apply, "it was made by another edition of V001".to_owned());
+        return (apply, "it was made by another edition of V001".to_owned());
     }
     match owner {
         Some(owner) if !found.owners.contains(owner) => (
-            Plan::Apply,
+            apply,
             "the raw layer is there; this stack becomes an owner of it".to_owned(),
         ),
         _ => (
@@ -114,12 +144,22 @@ fn leave(owner: &Owner, on_delete: OnDelete, found: &Found) -> Decision {
             "this stack owns nothing here, nothing was changed".to_owned(),
         );
     }
-    let others = found.owners.len() - 1;
+    let others: Vec<&str> = found
+        .owners
+        .iter()
+        .filter(|other| *other != owner)
+        .map(|other| other.stack_id.as_str())
+        .collect();
     if on_delete == OnDelete::Retain {
         return (Plan::Keep, "OnDelete is Retain: everything stays".to_owned());
     }
-    if others > 0 {
-        let reason = format!("this stack leaves; {others} other owner(s) keep the raw layer");
+    if !others.is_empty() {
+        let reason = format!(
+            "this stack leaves; {0} other owner(s) keep the raw layer: {1}; of stacks that are no more an operator is rid \
+             by the action rollback with \"owners\": {0}",
+            others.len(),
+            others.join(", ")
+        );
         return (Plan::StrikeOwner, reason);
     }
     if found.made_by_hand {
@@ -172,6 +212,10 @@ mod tests {
             differences: Some("a column is missing".to_owned()),
             ..there(&["a"])
         };
+        let unvalidated = Found {
+            is_unvalidated: true,
+            ..there(&["a"])
+        };
         let older = Found {
             checksum: Some("before".to_owned()),
             ..there(&["a"])
@@ -219,6 +263,13 @@ mod tests {
                 "is there",
             ),
             ("drift", a(), drifted, Plan::Apply, "a column is missing"),
+            (
+                "stopped before its end",
+                a(),
+                unvalidated,
+                Plan::Apply,
+                "not validated",
+            ),
             ("another edition", a(), older, Plan::Apply, "another edition"),
             ("no ledger", a(), unknown, Plan::Apply, "another edition"),
         ] {
@@ -226,6 +277,62 @@ mod tests {
             assert_eq!(planned, plan, "{label}");
             assert!(reason.contains(because), "{label}: {reason}");
         }
+    }
+
+    #[test]
+    fn a_predecessor_is_adopted_or_refused_and_left_alone_once_it_is_as_it_should_be() {
+        let standing = |verdict: &Verdict, differences: Option<&str>| Found {
+            verdict: verdict.clone(),
+            differences: differences.map(str::to_owned),
+            ..there(&["a"])
+        };
+        let incompatible = Verdict::Incompatible("user_agent is varchar(50)".to_owned());
+        for (label, who, verdict, differences, plan, because) in [
+            (
+                "new",
+                "a",
+                &Verdict::Compatible,
+                Some("no keys table"),
+                Plan::Adopt,
+                "no keys table",
+            ),
+            ("adopted", "a", &Verdict::Compatible, None, Plan::Keep, "is there"),
+            (
+                "shared",
+                "b",
+                &Verdict::Compatible,
+                None,
+                Plan::Adopt,
+                "becomes an owner",
+            ),
+            (
+                "narrow",
+                "a",
+                &incompatible,
+                Some("much"),
+                Plan::RefuseToAdopt,
+                "user_agent is varchar(50)",
+            ),
+            (
+                "ours",
+                "a",
+                &Verdict::Ours,
+                Some("an index"),
+                Plan::Apply,
+                "an index",
+            ),
+        ] {
+            let (planned, reason) = decide(
+                &Wish::Have(Some(owner(who))),
+                &standing(verdict, differences),
+                "now",
+            );
+            assert_eq!(planned, plan, "{label}");
+            assert!(reason.contains(because), "{label}: {reason}");
+        }
+        let leaving = Wish::Leave(owner("a"), OnDelete::Drop);
+        let (planned, _) = decide(&leaving, &standing(&incompatible, Some("drift")), "now");
+        assert_eq!(planned, Plan::RollBack(Some(OnDelete::Drop)));
     }
 
     #[test]

@@ -56,6 +56,21 @@ pub async fn last_rolled_back(client: &Client) -> Result<Written, Failure> {
     .await
 }
 
+/// Adds the backup that would be restored to the notes of an apply that is not committed yet.
+///
+/// # Errors
+/// The database's.
+pub async fn note_backup(client: &Client, id: i64, backup: &str) -> Result<(), Failure> {
+    let note = format!("backup reference: {backup}");
+    client
+        .query_typed(
+            "update migrations.migration_log set notes = concat_ws(E'\\n', notes, $2) where migration_id = $1",
+            &[(&id, Type::INT8), (&note, Type::TEXT)],
+        )
+        .await?;
+    Ok(())
+}
+
 async fn last(client: &Client, query: &str) -> Result<Written, Failure> {
     if !ledger::is_kept(client).await? {
         return Ok(Written::default());

@@ -11,9 +11,11 @@ use tokio_postgres::error::SqlState;
 use super::answer::{Answer, Status};
 use super::catalogue::V001;
 use super::cfn_event::{Envelope, Request};
+use super::checklist::says::Says;
 use super::failure::Failure;
 use super::fields::Fields;
 use super::guard;
+use super::keep;
 use super::plan::{OnDelete, Owner, Wish};
 use super::properties;
 use super::report::Report;
@@ -103,6 +105,10 @@ async fn work(
     })
     .await?;
     report.notes.extend(notes);
+    if let (Some(bucket), Some(filled)) = (Says::of_properties(&resource).report_bucket, &report.checklist) {
+        let kept = keep::keep(environment, &bucket, filled, end).await;
+        report.notes.push(kept);
+    }
     Ok(report)
 }
 
@@ -124,12 +130,14 @@ fn order(
         logical_resource_id: envelope.logical_resource_id.clone(),
     };
     let request_id = envelope.request_id.clone();
+    let says = Says::of_properties(resource);
     // A property that a Delete does not need must not keep a stack from going.
     if request == Request::Delete {
         return Ok(Order {
             wish: Wish::Leave(owner, on_delete),
             login: None,
             environment: properties::environment(resource, "Environment").unwrap_or_default(),
+            says,
             request_id,
             ending: Ending::Commit,
         });
@@ -139,6 +147,7 @@ fn order(
         wish: Wish::Have(Some(owner)),
         login: Some(login),
         environment: properties::environment(resource, "Environment")?,
+        says,
         request_id,
         ending: Ending::Commit,
     })

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
 
+use super::checklist::says::Says;
 use super::failure::{Failure, Kind};
 use super::plan::{Owner, Wish};
 use super::properties::Login;
@@ -34,6 +35,8 @@ pub struct Order {
     pub login: Option<Login>,
     /// DEV, TEST, STAGING or PRODUCTION.
     pub environment: Option<String>,
+    /// What the rules and the checklist read beside that.
+    pub says: Says,
     /// Id of the request, for the ledger.
     pub request_id: String,
     /// Whether it is to last.
@@ -60,6 +63,14 @@ impl Order {
     }
 }
 
+/// One attempt at it, which ends as it ends: not tried again, not recorded.
+///
+/// # Errors
+/// Whatever stood in the way; nothing was changed then.
+pub async fn once(database: &config::Database, order: &Order, end: Instant) -> Result<Report, Failure> {
+    attempt::attempt(database, order, end).await
+}
+
 /// Does it, before `end`.
 ///
 /// # Errors
@@ -69,7 +80,7 @@ pub async fn run(database: &config::Database, order: &Order, end: Instant) -> Re
     let (mut attempts, mut may_have_made, mut blocked) = (0, false, None);
     loop {
         attempts += 1;
-        let failure = match attempt::attempt(database, order, end).await {
+        let failure = match once(database, order, end).await {
             Ok(report) => {
                 return Ok(Report {
                     attempts,
@@ -115,6 +126,8 @@ fn may_pass(failure: &Failure, attempts: u32) -> bool {
         SqlState::TOO_MANY_CONNECTIONS,
     ];
     failure.is(&SqlState::LOCK_NOT_AVAILABLE)
+        // Somebody else may have changed just that in just that moment.
+        || attempts == 1 && failure.sqlstate.as_deref() == Some(attempt::UNDO_DIFFERS)
         || attempts < ATTEMPTS
             && (failure.code == Kind::Disconnected || PASSING.iter().any(|state| failure.is(state)))
 }

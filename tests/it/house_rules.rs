@@ -87,6 +87,7 @@ const RULES: &[Rule] = &[
             "migrate/fields.rs",
             "migrate/properties.rs",
             "migrate/plan.rs",
+            "migrate/predecessor.rs",
             "migrate/answer.rs",
             "migrate/origin.rs",
             "migrate/report.rs",

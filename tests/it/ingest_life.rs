@@ -58,7 +58,11 @@ async fn a_call_that_nobody_waits_for_does_not_run_on() {
     let sql = "lock table raw.site_tracking_events_r";
     lock.batch_execute(sql).await.unwrap();
     let answer = ingest.send(&event(&site)).await;
-    assert_eq!((answer.status, answer.tag()), (503, "unavailable"), "{answer:?}");
+    assert_eq!(
+        (answer.status, answer.tag()),
+        (503, "outcome_unknown"),
+        "{answer:?}"
+    );
     wait::until_async(
         "the end of the call on the server",
         Duration::from_secs(2),

@@ -1,14 +1,11 @@
 //! Behind PgBouncer in transaction mode all is as it is without: no session state, no named statement, no start-up
 //! option.
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use crate::support::gateway::{Request, Shape};
 use crate::support::pgbouncer::PgBouncer;
 use crate::support::site::{Site, Watched, PASSWORD};
-use crate::support::wait;
 use crate::INGEST;
 
 async fn start(site: &Site, pooler: &PgBouncer) -> Watched {
@@ -60,31 +57,4 @@ async fn functions_share_one_connection_of_a_pooler() {
     for ingest in functions {
         ingest.stop().await;
     }
-}
-
-#[tokio::test]
-async fn a_call_that_nobody_waits_for_is_cancelled_through_a_pooler() {
-    let site = Site::new().await;
-    let endless = format!("alter role {} set statement_timeout = 0", site.login);
-    site.admin.batch_execute(&endless).await.unwrap();
-    let pooler = PgBouncer::start(site.database.cluster, &site.login, PASSWORD, 1);
-    let ingest = start(&site, &pooler).await;
-    let mut admin = site.database.superuser().await;
-    let lock = admin.transaction().await.unwrap();
-    let sql = "lock table raw.site_tracking_events_r";
-    lock.batch_execute(sql).await.unwrap();
-    assert_eq!(stored(&ingest, &site, r#"{"a":1}"#).await.0, 503);
-    wait::until_async(
-        "the end of the call on the server",
-        Duration::from_secs(2),
-        || async {
-            let sql = "select from pg_stat_activity where usename = $1 and state = 'active'";
-            let active = site.admin.query(sql, &[&site.login]).await.unwrap();
-            active.is_empty().then_some(())
-        },
-    )
-    .await;
-    lock.rollback().await.unwrap();
-    assert_eq!(stored(&ingest, &site, r#"{"a":1}"#).await, (200, json!(1)));
-    ingest.stop().await;
 }

@@ -309,7 +309,7 @@ async fn what_is_there_and_is_not_ours_is_told_and_not_touched() {
     client
         .batch_execute(
             "create schema raw;
-             create table raw.site_tracking_events_r (raw_event_id serial primary key, tenant_hk bytea,
+             create table raw.site_tracking_events_r (raw_event_id serial primary key, tenant_hk text,
                raw_payload jsonb default '{}');
              insert into raw.site_tracking_events_r default values",
         )
@@ -318,7 +318,7 @@ async fn what_is_there_and_is_not_ours_is_told_and_not_touched() {
     let before = catalog(&client).await;
     let answer = stack.create().await;
     assert_failed(&answer, "TR010");
-    assert_failed(&answer, "raw_event_id is integer");
+    assert_failed(&answer, "tenant_hk is text");
     assert!(answer["PhysicalResourceId"]
         .as_str()
         .unwrap()

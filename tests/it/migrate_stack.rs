@@ -1,12 +1,15 @@
 //! A stack with our custom resource in it: sends the events that CloudFormation sends, takes the answers.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{json, Value};
+use site_tracking::site_key::SiteKey;
 use tokio_postgres::Client;
 
 use crate::support::database::Database;
 use crate::support::function::Function;
+use crate::support::gateway::{Request, Shape};
 use crate::support::postgres::{Cluster, Version, SUPERUSER, SUPERUSER_PASSWORD};
 use crate::support::response_url::{ResponseUrl, SIGNATURE};
 use crate::support::runtime_api::Outcome;
@@ -153,6 +156,23 @@ impl<'c> Stack<'c> {
             .batch_execute("select raw.ingest_tracking_event('\\x01', null, null, null, '{\"a\": 1}')")
             .await
             .unwrap();
+    }
+
+    /// The real `ingest`, logged in as the stack's own login, and a beacon of the tenant `tenant` for it.
+    pub async fn ingest(&self, binary: &str) -> (Arc<Function>, String) {
+        let login = self.properties["IngestUser"].as_str().unwrap();
+        let client = self.client().await;
+        let password = format!("alter role {login} password 'of the ingest login'");
+        client.batch_execute(&password).await.unwrap();
+        let key = SiteKey::generate().unwrap();
+        let insert = "insert into raw.site_tracking_keys_r (api_key_hk, tenant_hk) values ($1, 'tenant')";
+        client.execute(insert, &[&key.hash().as_slice()]).await.unwrap();
+        let environment = self.database.environment(login, "of the ingest login");
+        let function = Function::start(binary, &environment).await;
+        let beacon = Request::post(Shape::V2, key.expose(), "{\"event\": \"page_view\"}").json();
+        let answer = function.invoke(beacon.clone()).await.to_string();
+        assert!(answer.contains("receipt"), "{answer}");
+        (Arc::new(function), beacon)
     }
 
     /// `status` of both ledger tables, in order.

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use site_tracking::config::{Function, VARIABLES};
 use site_tracking::db::CONNECT_TIMEOUT;
+use site_tracking::ingest::keeper::LANDING_TIMEOUT_BEFORE_QUEUE;
 use site_tracking::ingest::landing::{CALL_TIMEOUT, LANDING_TIMEOUT};
-use site_tracking::ingest::queue::BATCH_MAX;
+use site_tracking::ingest::queue::{BATCH_MAX, TAKE_TIMEOUT};
 use site_tracking::ingest::replay::{LONGEST_PAUSE, QUEUE_KEEPS, REFUSALS_MAX};
 use site_tracking::migrate::catalogue::V001;
 use yaml_serde::Value;
@@ -150,7 +151,14 @@ fn the_architecture_has_each_wait_of_a_beacon_within_the_one_around_it() {
         ("TCP, TLS, authentication", CONNECT_TIMEOUT.as_secs()),
         ("`statement_timeout` of the login", statement_timeout_seconds()),
         ("one call", CALL_TIMEOUT.as_secs()),
-        ("all calls of a beacon", LANDING_TIMEOUT.as_secs()),
+        (
+            "all calls of a beacon, where there is a queue",
+            LANDING_TIMEOUT_BEFORE_QUEUE.as_secs(),
+        ),
+        (
+            "all calls of a beacon, its wait for room (4 s)",
+            LANDING_TIMEOUT.as_secs(),
+        ),
         ("the function", function.unwrap()),
         ("the gateway", GATEWAY_SECONDS),
     ];
@@ -159,6 +167,9 @@ fn the_architecture_has_each_wait_of_a_beacon_within_the_one_around_it() {
         let cells = format!("| {name} | {seconds} s |");
         assert!(architecture.contains(&cells), "ARCHITECTURE.md lacks {cells}");
     }
+    let queue = TAKE_TIMEOUT.as_secs();
+    assert!(architecture.contains(&format!("| then the queue | {queue} s |")));
+    assert!(LANDING_TIMEOUT_BEFORE_QUEUE + TAKE_TIMEOUT <= LANDING_TIMEOUT);
     assert!(waits.windows(2).all(|pair| pair[0].1 < pair[1].1), "{waits:?}");
 }
 
@@ -172,16 +183,22 @@ fn statement_timeout_seconds() -> u64 {
 }
 
 #[test]
-fn each_function_may_log_in_as_its_own_user_and_nothing_else() {
+fn each_function_may_log_in_as_its_own_user_and_migrate_may_keep_its_reports_and_nothing_else() {
     let functions = resources("AWS::Serverless::Function");
-    for (resource, user) in [
-        ("IngestFunction", "IngestUser"),
-        ("MigrateFunction", "MigratorUser"),
+    for (resource, user, others) in [
+        ("IngestFunction", "IngestUser", 0),
+        ("MigrateFunction", "MigratorUser", 1),
     ] {
         let policies = functions[resource]["Properties"]["Policies"]
             .as_sequence()
             .unwrap();
-        assert_eq!(policies.len(), 1, "{resource}");
+        assert_eq!(policies.len(), 1 + others, "{resource}");
+        for reports in &policies[1..] {
+            assert_eq!(text(&reports[0]), "KeepsReports");
+            let statement = &reports[1]["Statement"][0];
+            assert_eq!(text(&statement["Action"]), "s3:PutObject");
+            assert!(text(&statement["Resource"]).ends_with(":s3:::${ReportBucket}/V001/*"));
+        }
         let statements = policies[0]["Statement"].as_sequence().unwrap();
         assert_eq!(statements.len(), 1, "{resource}");
         assert_eq!(text(&statements[0]["Action"]), "rds-db:connect");
@@ -223,8 +240,9 @@ fn the_custom_resource_and_the_functions_speak_of_the_same_database() {
 
 #[test]
 fn each_property_of_the_custom_resource_is_read_by_migrate_and_given_by_make_run() {
-    let readers =
-        project_file("functions/migrate/properties.rs") + &project_file("functions/migrate/resource.rs");
+    let readers = ["properties", "resource", "checklist/says"]
+        .map(|name| project_file(&format!("functions/migrate/{name}.rs")))
+        .concat();
     let make_run = project_file("tools/run/deploy.rs");
     for property in raw_layer().as_mapping().unwrap().keys().map(text) {
         if property.starts_with("Service") {

@@ -99,6 +99,10 @@ fn create_event(cluster: &Cluster, response_url: &str) -> Value {
             "IngestConnectionLimit": "10",
             "OnDelete": "DropIfEmpty",
             "Environment": "DEV",
+            "BackupReference": "",
+            "Alarms": "",
+            "AlarmThresholds": "",
+            "ReportBucket": "",
             "MigrationChecksum": V001.checksum(),
         },
     })

@@ -84,16 +84,13 @@ impl<S: Server> Course<'_, S> {
             Some(_) => Audit::Off,
         };
         let landing = self.landing;
-        let calling = self
+        let patience = self.patience();
+        let answered = self
             .database
-            .land(session, landing, events, audit, self.patience());
-        let answered = calling.await;
-        match &answered {
-            Ok(answer) => {
-                self.effort.audit_error = self.effort.audit_error.take().or(answer.audit_error.clone());
-            }
-            Err(CallError::Overdue) => self.database.cancel(session).await,
-            Err(_) => {}
+            .land(session, landing, events, audit, patience)
+            .await;
+        if let Ok(answer) = &answered {
+            self.effort.audit_error = self.effort.audit_error.take().or(answer.audit_error.clone());
         }
         answered
     }

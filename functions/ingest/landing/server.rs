@@ -4,6 +4,7 @@
 //! that the same code runs against PostgreSQL and against a model in which every outcome can be tried.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use tokio_postgres::Client;
 
 use super::call::{self, Answer, Audit};
 use super::Landing;
-use crate::db::{ConnectError, Database};
+use crate::db::{ConnectError, Database, CANCEL_TIMEOUT};
 use crate::ingest::beacon::Event;
 use crate::ingest::failure::Fault;
 
@@ -46,10 +47,7 @@ pub trait Server {
     /// Forgets a connection that failed.
     async fn discard(&self, session: &Arc<Self::Session>);
 
-    /// Stops what still runs on a connection.
-    async fn cancel(&self, session: &Self::Session);
-
-    /// Sends events; the answer is that of a commit where no transaction is around it.
+    /// Sends events; the answer is that of a commit where no transaction is around it. What is overdue is stopped.
     ///
     /// # Errors
     /// The server says no, or nothing.
@@ -134,10 +132,6 @@ impl Server for Database {
         Self::discard(self, session).await;
     }
 
-    async fn cancel(&self, session: &Client) {
-        Self::cancel(self, session).await;
-    }
-
     async fn land(
         &self,
         session: &Client,
@@ -146,7 +140,16 @@ impl Server for Database {
         audit: Audit,
         patience: Duration,
     ) -> Result<Answer, CallError> {
-        answered(patience, call::call(session, landing, events, audit)).await
+        let mut calling = pin!(call::call(session, landing, events, audit));
+        match answered(patience, &mut calling).await {
+            Err(CallError::Overdue) => {
+                self.cancel(session).await;
+                // It may have ended meanwhile; what it says then is true.
+                let late = answered(CANCEL_TIMEOUT, calling).await;
+                late.map_err(|_| CallError::Overdue)
+            }
+            answered => answered,
+        }
     }
 
     async fn tell(&self, session: &Client, sql: &'static str, patience: Duration) -> Result<(), CallError> {

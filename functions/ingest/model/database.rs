@@ -1,7 +1,8 @@
 //! The model of PostgreSQL: rows by key, commits, and whatever can come between a call and its answer.
 
-use std::cell::{Cell, RefCell};
-use std::sync::Arc;
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tokio_postgres::error::SqlState;
@@ -27,8 +28,22 @@ pub struct Database {
 #[derive(Default)]
 pub struct Session {
     /// What its transaction has done, and how much of it before the savepoint.
-    open: RefCell<Option<(Vec<Row>, usize)>>,
-    is_closed: Cell<bool>,
+    open: Mutex<Option<(Vec<Row>, usize)>>,
+    is_closed: AtomicBool,
+}
+
+impl Session {
+    fn open(&self) -> MutexGuard<'_, Option<(Vec<Row>, usize)>> {
+        self.open.lock().expect("nobody panics while holding it")
+    }
+
+    fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Relaxed)
+    }
+
+    fn close_if(&self, is_over: bool) {
+        self.is_closed.store(is_over, Ordering::Relaxed);
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,9 +148,7 @@ impl Database {
         let world = &self.sandbox.world;
         match outcome {
             Answered | Slow | UnknownKey => {}
-            _ => session
-                .is_closed
-                .set(!matches!(outcome, Says(code) if code != "57P01")),
+            _ => session.close_if(!matches!(outcome, Says(code) if code != "57P01")),
         }
         match outcome {
             Answered | Slow | StoredAndCut | StoredAndOverdue | StoredAndKilled => world.insert(rows),
@@ -157,7 +170,7 @@ impl Database {
     /// Rows as they are when all of `events` are sent, and the answer to that.
     fn answer(&self, session: &Session, rows: &[Row]) -> Answer {
         let state = self.sandbox.world.state.borrow();
-        let open = session.open.borrow();
+        let open = session.open();
         let inside = open.as_ref().map_or(&[][..], |(rows, _)| rows);
         let answers = rows.iter().enumerate().map(|(index, row)| {
             let stored = state
@@ -187,7 +200,7 @@ impl Server for Database {
 
     async fn session(&self, _until: Instant) -> Result<Arc<Session>, Fault> {
         let kept = self.kept.borrow().clone();
-        match kept.filter(|session| !session.is_closed.get()) {
+        match kept.filter(|session| !session.is_closed()) {
             Some(session) => Ok(session),
             None => {
                 let session = Arc::new(self.connect().await?);
@@ -200,7 +213,7 @@ impl Server for Database {
     async fn session_alone(&self, _until: Instant) -> Result<Session, Fault> {
         let kept = self.kept.borrow_mut().take().map(Arc::try_unwrap);
         match kept {
-            Some(Ok(session)) if !session.is_closed.get() => Ok(session),
+            Some(Ok(session)) if !session.is_closed() => Ok(session),
             _ => self.connect().await,
         }
     }
@@ -216,8 +229,6 @@ impl Server for Database {
         }
     }
 
-    async fn cancel(&self, _session: &Session) {}
-
     async fn land(
         &self,
         session: &Session,
@@ -227,10 +238,10 @@ impl Server for Database {
         _patience: Duration,
     ) -> Result<Answer, CallError> {
         self.sandbox.step().await;
-        if session.is_closed.get() {
+        if session.is_closed() {
             return Err(CallError::Lost("closed".to_owned()));
         }
-        let is_inside = session.open.borrow().is_some();
+        let is_inside = session.open().is_some();
         let mut outcomes = if is_inside { INSIDE } else { ALONE }.to_vec();
         if self.sandbox.world.weather.get() == Weather::Slow {
             outcomes.retain(|outcome| *outcome != Slow);
@@ -268,19 +279,19 @@ impl Server for Database {
 
     async fn tell(&self, session: &Session, sql: &'static str, _patience: Duration) -> Result<(), CallError> {
         self.sandbox.step().await;
-        if session.is_closed.get() {
+        if session.is_closed() {
             return Err(CallError::Lost("closed".to_owned()));
         }
         if sql == "commit" {
             let outcome = self.sandbox.happens("commits", COMMIT);
-            let rows = session.open.borrow_mut().take().unwrap_or_default().0;
+            let rows = session.open().take().unwrap_or_default().0;
             return self.end(session, rows, outcome).await;
         }
         match self.sandbox.happens(sql, &[Answered, Cut, Killed]) {
             Answered => {}
             outcome => return self.end(session, Vec::new(), outcome).await,
         }
-        let mut open = session.open.borrow_mut();
+        let mut open = session.open();
         let (rows, savepoint) = open.get_or_insert_default();
         match sql.starts_with("rollback") {
             true => rows.truncate(*savepoint),
@@ -291,7 +302,7 @@ impl Server for Database {
 }
 
 fn inside(session: &Session, new: Vec<Row>) {
-    if let Some((rows, _)) = session.open.borrow_mut().as_mut() {
+    if let Some((rows, _)) = session.open().as_mut() {
         rows.extend(new);
     }
 }

@@ -171,9 +171,7 @@ impl Story<'_> {
                 began: crate::ingest::landing::Server::now(&keeper.database),
             };
             let kept = keeper.keep(&landing, &mut Effort::default()).await;
-            let outcome = kept
-                .map(|kept| Outcome::of(receipt, kept, None))
-                .map_err(Into::into);
+            let outcome = kept.map(|kept| Outcome::of(receipt, kept, None));
             promises.answered(beacon, receipt, status(&outcome, receipt), &outcome);
         };
         (sandbox.clone(), Box::pin(sending))

@@ -6,6 +6,7 @@
 use super::NAMES;
 use crate::config::withheld;
 use crate::migrate::catalogue::V001;
+use crate::migrate::checklist::says::Says;
 use crate::migrate::failure::Failure;
 use crate::migrate::fields::Fields;
 use crate::migrate::keys::{self, Wanted, Which};
@@ -17,7 +18,7 @@ use crate::migrate::run::{Ending, Order};
 #[derive(Debug)]
 pub(super) enum Action {
     Run(Order),
-    Verify(Expect),
+    Verify(Expect, Says),
     Status,
     CreateKey(Wanted),
     RevokeKey(Which),
@@ -42,8 +43,8 @@ pub(super) fn asked(fields: &Fields<'_>, request_id: &str) -> Result<Action, Fai
         Some("apply") => apply(fields, request_id),
         Some("rollback") => rollback(fields, request_id),
         Some("verify") => match fields.text("expect").as_deref() {
-            None | Some("present") => Ok(Action::Verify(Expect::Present)),
-            Some("absent") => Ok(Action::Verify(Expect::Absent)),
+            None | Some("present") => verify(fields, Expect::Present),
+            Some("absent") => verify(fields, Expect::Absent),
             Some(other) => Err(Failure::request(
                 format!("expect must be present or absent, got {}", withheld(other)),
                 "leave it out for present",
@@ -69,6 +70,11 @@ pub(super) fn asked(fields: &Fields<'_>, request_id: &str) -> Result<Action, Fai
             format!("the actions are {}", NAMES.join(", ")),
         )),
     }
+}
+
+fn verify(fields: &Fields<'_>, expect: Expect) -> Result<Action, Failure> {
+    properties::environment(fields, "environment")?;
+    Ok(Action::Verify(expect, Says::of_action(fields)))
 }
 
 /// The real run, given back: what it is told is what `apply` or `rollback` is told.
@@ -101,6 +107,7 @@ fn apply(fields: &Fields<'_>, request_id: &str) -> Result<Action, Failure> {
         wish: Wish::Have(None),
         login,
         environment: properties::environment(fields, "environment")?,
+        says: Says::of_action(fields),
         request_id: request_id.to_owned(),
         ending: Ending::Commit,
     }))
@@ -130,6 +137,7 @@ fn rollback(fields: &Fields<'_>, request_id: &str) -> Result<Action, Failure> {
         wish: Wish::Gone { rows, owners },
         login: None,
         environment: None,
+        says: Says::of_action(fields),
         request_id: request_id.to_owned(),
         ending: Ending::Commit,
     }))

@@ -3,21 +3,32 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tokio_postgres::error::SqlState;
-use tokio_postgres::types::Type;
 use tokio_postgres::Client;
 
 use super::{millis, Ending, Order};
 use crate::config::{self, Auth};
 use crate::db;
-use crate::migrate::catalogue::{Step, V001};
+use crate::migrate::catalogue::V001;
+use crate::migrate::checklist::inspect::{snapshot, Known};
+use crate::migrate::checklist::{self, ground, rules};
 use crate::migrate::failure::{Failure, Kind};
-use crate::migrate::login::{self, Proof};
-use crate::migrate::plan::{self, OnDelete, Plan, Wish};
+use crate::migrate::login::Proof;
+use crate::migrate::plan::{self, Plan, Wish};
 use crate::migrate::preview::Watch;
-use crate::migrate::report::{Outcome, Report, Timed};
+use crate::migrate::report::Report;
 use crate::migrate::time_left::GRACE;
 use crate::migrate::{key_count, ledger, record};
+
+mod steps;
+mod apply;
+mod rehearsal;
+mod logins;
+mod undo;
+mod locked;
+mod adoption;
+mod foreign_key;
+
+pub(super) use rehearsal::UNDO_DIFFERS;
 
 /// How long a statement waits for a lock. Everybody who comes after it waits behind it: half of what a beacon may
 /// wait.
@@ -34,6 +45,9 @@ const CHECKS_CLIENTS: i32 = 140_000;
 
 /// Between two questions whether the migration lock is free.
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
+
+/// What is there is not V001's, and V001 cannot write to it.
+const INCOMPATIBLE: &str = "TR010";
 
 /// The lock of V001, that its create file takes as well when it is run by hand.
 const LOCK: &str = "select pg_catalog.pg_try_advisory_xact_lock(
@@ -55,10 +69,15 @@ pub(super) async fn attempt(
     };
     let mut attempt = Attempt {
         client: &client,
+        database,
         order,
         proof,
         end,
+        may_have_made: false,
         owns: false,
+        is_new: false,
+        before: String::new(),
+        locking: None,
         watch: None,
         report: Report {
             version: V001.version,
@@ -66,48 +85,82 @@ pub(super) async fn attempt(
             ..Report::default()
         },
     };
-    let ended = attempt.go().await;
+    let ended = attempt.whole().await;
     if ended.is_err() {
-        // Locks go now, not when the server notices that the connection is gone.
-        let _ = tokio::time::timeout(GRACE / 4, client.batch_execute("rollback")).await;
+        attempt.give_back().await;
     }
     ended.map(|()| attempt.report)
 }
 
 struct Attempt<'a> {
     client: &'a Client,
+    database: &'a config::Database,
     order: &'a Order,
     proof: Proof,
     end: Instant,
+    /// Whether something of who asks may be there, whatever becomes of this attempt.
+    may_have_made: bool,
     /// Whether who asks is an owner already.
     owns: bool,
+    /// Whether nothing of V001 was there.
+    is_new: bool,
+    /// What was there, for the checklist.
+    before: String,
+    /// Since when tables of others may be locked.
+    locking: Option<Instant>,
     /// Sees what a dry run does.
     watch: Option<Watch>,
     report: Report,
 }
 
 impl Attempt<'_> {
+    async fn whole(&mut self) -> Result<(), Failure> {
+        let is_real = self.order.ending != Ending::GiveBack;
+        let before = if is_real {
+            self.prepare_or_restore().await
+        } else {
+            Ok(())
+        };
+        let ended = match before {
+            Ok(()) => self.go().await,
+            Err(failure) => Err(failure),
+        };
+        ended.map_err(|failure| Failure {
+            may_have_made: failure.may_have_made || self.may_have_made,
+            ..failure
+        })?;
+        if is_real && matches!(self.order.wish, Wish::Have(_)) {
+            self.prove_checks().await;
+            self.validate_foreign_key().await;
+            self.fill_in().await;
+        }
+        Ok(())
+    }
+
     async fn go(&mut self) -> Result<(), Failure> {
         self.begin().await?;
         self.lock().await?;
         let found = ledger::found(self.client, &V001).await?;
         let owner = self.order.owner();
         self.owns = owner.is_some_and(|owner| found.owners.contains(owner));
+        self.is_new = found.objects.is_empty();
+        self.may_have_made |= self.owns;
         let (plan, reason) = plan::decide(&self.order.wish, &found, &self.report.checksum);
         self.report.reason = reason;
+        let kept = ground::environment_kept(self.client).await?;
+        rules::permit(&self.order.wish, plan, &found, &self.order.says, kept.as_deref())?;
         if self.order.ending == Ending::GiveBack {
             self.watch = Some(Watch::begin(self.client).await?);
         }
-        self.perform(plan).await.map_err(|failure| Failure {
-            may_have_made: failure.may_have_made || self.owns,
-            ..failure
-        })
+        self.perform(plan).await
     }
 
     async fn perform(&mut self, plan: Plan) -> Result<(), Failure> {
+        self.before = snapshot(self.client).await?;
         match plan {
             Plan::Keep => self.ready_login().await?,
-            Plan::Apply => self.apply().await?,
+            Plan::Apply | Plan::Adopt => self.apply(plan).await?,
+            Plan::RefuseToAdopt => return Err(incompatible(&self.report.reason)),
             Plan::RefuseFor(owners) => {
                 return Err(Failure::refused(
                     &self.report.reason,
@@ -115,7 +168,7 @@ impl Attempt<'_> {
                 ))
             }
             Plan::StrikeOwner => {
-                self.roll_back("leave").await?;
+                self.leave().await?;
                 self.report
                     .notes
                     .push("the logins of ingest stay as long as the layer does".to_owned());
@@ -123,7 +176,7 @@ impl Attempt<'_> {
             Plan::RollBack(on_delete) => {
                 self.remove_logins().await?;
                 let keys = key_count::counted(self.client).await?;
-                self.roll_back(on_delete.map_or("", as_setting)).await?;
+                self.roll_back(on_delete).await?;
                 let left = key_count::counted(self.client).await?;
                 self.report.keys_dropped = keys.map(|keys| keys - left.unwrap_or_default());
             }
@@ -131,14 +184,49 @@ impl Attempt<'_> {
         self.end().await
     }
 
+    /// Asks the checklist's closed list before a deploy's commit.
+    async fn commit(&mut self) -> Result<(), Failure> {
+        if matches!(self.order.wish, Wish::Have(_)) {
+            checklist::deploy::check(self.client, self.known(), self.report.ledger_id, self.end).await?;
+        }
+        let held = self.locks_of_others().await?;
+        self.client.batch_execute("commit").await?;
+        self.tell_locks(held);
+        Ok(())
+    }
+
+    /// Fills the checklist's page in: behind the commit, where it holds nobody up.
+    async fn fill_in(&mut self) {
+        match checklist::deploy::fill_in(self.client, self.known(), self.end).await {
+            Ok(filled) => self.report.checklist = Some(filled),
+            Err(failure) => self
+                .report
+                .notes
+                .push(format!("the checklist was not filled in: {failure}")),
+        }
+    }
+
+    fn known(&self) -> Known<'_> {
+        Known {
+            says: &self.order.says,
+            host: &self.database.host,
+            before: Some(&self.before),
+        }
+    }
+
     async fn end(&mut self) -> Result<(), Failure> {
         let Some(mut watch) = self.watch.take() else {
-            return Ok(self.client.batch_execute("commit").await?);
+            return self.commit().await;
         };
         watch.look(self.client, "logins", Instant::now()).await?;
         self.report.preview = Some(watch.end(self.client).await?);
         self.report.ledger_id = None;
         Ok(self.client.batch_execute("rollback").await?)
+    }
+
+    /// Locks go now, not when the server notices that the connection is gone.
+    async fn give_back(&self) {
+        let _ = tokio::time::timeout(GRACE / 4, self.client.batch_execute("rollback")).await;
     }
 
     async fn begin(&self) -> Result<(), Failure> {
@@ -185,50 +273,6 @@ impl Attempt<'_> {
         }
     }
 
-    async fn apply(&mut self) -> Result<(), Failure> {
-        self.tell(&[]).await?;
-        self.send(V001.create()).await?;
-        self.ready_login().await?;
-        self.send(V001.verify()).await?;
-        let written = record::last_applied(self.client).await?;
-        if written.id.is_none() {
-            self.report.notes.push(
-                "no ledger is kept, migrations.migration_log is a table of somebody else: a stack that is deleted will \
-                 change nothing, roll back by hand"
-                    .to_owned(),
-            );
-        }
-        self.report.outcome = match written.status.as_deref() {
-            Some("SHARED") if self.order.owner().is_some() && !self.owns => Outcome::Shared,
-            _ => Outcome::Applied,
-        };
-        self.note(written);
-        Ok(())
-    }
-
-    async fn roll_back(&mut self, on_delete: &str) -> Result<(), Failure> {
-        let drop_rows = match self.order.wish {
-            Wish::Gone { rows: Some(rows), .. } => rows.to_string(),
-            _ => String::new(),
-        };
-        self.tell(&[
-            ("tracking.on_delete", on_delete),
-            ("tracking.drop_rows", &drop_rows),
-        ])
-        .await?;
-        self.send(V001.rollback()).await?;
-        let written = record::last_rolled_back(self.client).await?;
-        self.report.outcome = match written.status.as_deref() {
-            Some("LEFT") => Outcome::Left,
-            Some("RETAINED") => Outcome::Retained,
-            _ => Outcome::RolledBack,
-        };
-        self.report.rows_retained = written.rows_retained;
-        self.report.rows_dropped = written.rows_dropped;
-        self.note(written);
-        Ok(())
-    }
-
     fn note(&mut self, written: record::Written) {
         self.report.ledger_id = written.id;
         self.report.notes.extend(
@@ -239,123 +283,14 @@ impl Attempt<'_> {
                 .map(str::to_owned),
         );
     }
-
-    /// Who asks and for what, for the files to read; gone with the transaction.
-    async fn tell(&self, more: &[(&str, &str)]) -> Result<(), Failure> {
-        let order = self.order;
-        let owner = order.owner();
-        let reason = self.report.reason.clone();
-        let settings = [
-            ("tracking.reason", reason.as_str()),
-            ("tracking.stack_id", owner.map_or("", |o| &o.stack_id)),
-            (
-                "tracking.logical_resource_id",
-                owner.map_or("", |o| &o.logical_resource_id),
-            ),
-            ("tracking.request_id", &order.request_id),
-            ("tracking.checksum", &self.report.checksum),
-            (
-                "tracking.environment",
-                order.environment.as_deref().unwrap_or_default(),
-            ),
-        ];
-        self.client
-            .batch_execute("select set_config('tracking.started_at', clock_timestamp()::text, true)")
-            .await?;
-        for (name, value) in settings.iter().chain(more) {
-            self.client
-                .query_typed(
-                    "select set_config($1, $2, true)",
-                    &[(name, Type::TEXT), (value, Type::TEXT)],
-                )
-                .await?;
-        }
-        Ok(())
-    }
-
-    async fn send(&mut self, steps: Vec<Step<'static>>) -> Result<(), Failure> {
-        for step in steps {
-            let started = Instant::now();
-            let sent = async {
-                self.client.batch_execute(&self.statement_timeout()).await?;
-                self.client.batch_execute(step.sql).await
-            };
-            sent.await
-                .map_err(|error| Failure::from(error).in_step(step.name))?;
-            self.report.steps.push(Timed {
-                step: step.name,
-                ms: millis(started),
-            });
-            if let Some(watch) = &mut self.watch {
-                watch.look(self.client, step.name, started).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes the ingest login what the order says; says nothing to the database where it is so already.
-    async fn ready_login(&mut self) -> Result<(), Failure> {
-        let (Some(login), Wish::Have(_)) = (&self.order.login, &self.order.wish) else {
-            return Ok(());
-        };
-        let standing = login::standing(self.client, login).await?;
-        let statements = login::statements(login, &standing, self.proof)?;
-        for statement in &statements {
-            let sent = self.client.batch_execute(statement).await;
-            sent.map_err(|error| {
-                missing_right(error.into(), || login::remedy(&standing, &statements, statement))
-            })?;
-        }
-        if !statements.is_empty() && self.report.outcome == Outcome::Unchanged {
-            self.report.outcome = Outcome::Applied;
-            self.report.reason += &format!("; login {} was made right", login.name);
-        }
-        self.report
-            .notes
-            .extend(login::note(login, &standing, self.proof));
-        Ok(())
-    }
-
-    /// Takes away the logins that were made for ingest; what something else hangs on stays and is reported.
-    async fn remove_logins(&mut self) -> Result<(), Failure> {
-        let (go, stay) = login::leaving(self.client).await?;
-        self.report.notes.extend(stay);
-        for statement in go {
-            self.client.batch_execute("savepoint login").await?;
-            match self.client.batch_execute(&statement).await.map_err(Failure::from) {
-                Ok(()) => self.client.batch_execute("release savepoint login").await?,
-                Err(failure) if is_in_use(&failure) => {
-                    self.client.batch_execute("rollback to savepoint login").await?;
-                    self.report
-                        .notes
-                        .push(format!("{statement} was not possible: {failure}"));
-                }
-                Err(failure) => return Err(failure),
-            }
-        }
-        Ok(())
-    }
 }
 
-/// What the rollback file is told; it is told nothing where somebody asks by hand.
-fn as_setting(on_delete: OnDelete) -> &'static str {
-    match on_delete {
-        OnDelete::Retain => "retain",
-        OnDelete::DropIfEmpty => "drop_if_empty",
-        OnDelete::Drop => "drop",
-    }
-}
-
-fn is_in_use(failure: &Failure) -> bool {
-    failure.is(&SqlState::DEPENDENT_OBJECTS_STILL_EXIST) || failure.is(&SqlState::INSUFFICIENT_PRIVILEGE)
-}
-
-fn missing_right(failure: Failure, remedy: impl FnOnce() -> String) -> Failure {
-    if !failure.is(&SqlState::INSUFFICIENT_PRIVILEGE) {
-        return failure;
-    }
+fn incompatible(reason: &str) -> Failure {
     Failure {
-        remedy: Some(remedy()),
-        ..failure
+        sqlstate: Some(INCOMPATIBLE.to_owned()),
+        ..Failure::refused(
+            reason,
+            "change what is named, or choose another database; nothing was changed",
+        )
     }
 }

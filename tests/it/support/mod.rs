@@ -32,3 +32,5 @@ pub mod proxy;
 pub mod wait;
 pub mod processes;
 pub mod crowd;
+pub mod kills;
+pub mod traffic;

@@ -1,0 +1,200 @@
+//! What adoption does before and after the one transaction of an attempt.
+//!
+//! Each piece is a transaction of its own that is in the ledger or can be told from the catalog, so that whoever comes
+//! after one that was killed goes on where it ended. A table that is big gets its columns and then its indexes while
+//! others write to it. Functions that gave way come back before the columns and indexes go that the ones in their
+//! place need: a call that is under way finds what it needs until its end.
+
+use tokio::time::Instant;
+
+use super::Attempt;
+use crate::db;
+use crate::migrate::catalogue::{Step, V001};
+use crate::migrate::checklist::{ground, rules};
+use crate::migrate::failure::{Failure, Kind};
+use crate::migrate::plan::{self, Plan, Wish};
+use crate::migrate::predecessor::Verdict;
+use crate::migrate::report::Timed;
+use crate::migrate::run::millis;
+use crate::migrate::{ledger, shape};
+
+/// Steps of the create file that make a row of the ledger.
+const LEDGER_STEPS: [&str; 2] = ["preflight", "ledger"];
+
+/// Closes that row: the stack owns what is prepared, so that its Delete takes it away.
+const PREPARED: &str = "
+update migrations.migration_log set status = 'APPLIED', completed_at = clock_timestamp(), created_objects = '{}',
+  notes = concat_ws(E'\\n', 'the table is prepared; its indexes are built while others write', nullif(notes, ''))
+where migration_id = nullif(current_setting('tracking.log_id'), '')::bigint";
+
+/// Ours that were added without a look at the rows.
+const UNPROVEN: &str = "
+select k.conname::text from pg_catalog.pg_constraint k
+where k.conrelid = pg_catalog.to_regclass('raw.site_tracking_events_r') and not k.convalidated
+  and k.conname in ('site_tracking_events_r_known_status', 'site_tracking_events_r_retry_count_not_negative')
+order by 1";
+
+impl Attempt<'_> {
+    /// What has to be there, or gone, before the transaction begins.
+    pub(super) async fn prepare_or_restore(&mut self) -> Result<(), Failure> {
+        match self.order.wish {
+            Wish::Have(_) => self.prepare().await,
+            Wish::Leave(..) | Wish::Gone { .. } => self.restore_functions().await,
+        }
+    }
+
+    async fn prepare(&mut self) -> Result<(), Failure> {
+        let found = shape::read(self.client).await?;
+        let left_over = found.indexes.iter().any(|index| !index.valid);
+        if found.verdict() != Verdict::Compatible || !(found.is_live() || left_over) {
+            return Ok(());
+        }
+        if found.indexes_to_build().is_empty() {
+            return Ok(());
+        }
+        self.begin().await?;
+        self.lock().await?;
+        // Another stack may have been faster.
+        let decided = ledger::found(self.client, &V001).await?;
+        let (plan, reason) = plan::decide(&self.order.wish, &decided, &self.report.checksum);
+        if plan != Plan::Adopt {
+            return Ok(self.client.batch_execute("rollback").await?);
+        }
+        let kept = ground::environment_kept(self.client).await?;
+        rules::permit(
+            &self.order.wish,
+            plan,
+            &decided,
+            &self.order.says,
+            kept.as_deref(),
+        )?;
+        self.report.reason = reason;
+        self.may_have_made = true;
+        self.tell(&[("tracking.adopt", "yes"), ("tracking.foreign_key", "not_valid")])
+            .await?;
+        let is_ledger = |step: &Step<'_>| LEDGER_STEPS.contains(&step.name);
+        let first = V001.create().into_iter().take(1).collect();
+        self.send(first).await?;
+        let table = V001
+            .adopt()
+            .into_iter()
+            .filter(|step| step.name != "adopt_functions");
+        self.send(table.collect()).await?;
+        self.send(V001.create().into_iter().filter(is_ledger).collect())
+            .await?;
+        self.client.batch_execute(PREPARED).await?;
+        self.client.batch_execute("commit").await?;
+        self.build().await
+    }
+
+    /// Under the migration lock, which another connection holds: a statement that waits for all transactions that
+    /// may use an old snapshot cannot be in a transaction itself.
+    async fn build(&mut self) -> Result<(), Failure> {
+        let guardian = db::connect(self.database).await?;
+        let guard = Attempt {
+            client: &guardian,
+            order: self.order,
+            database: self.database,
+            proof: self.proof,
+            end: self.end,
+            may_have_made: false,
+            owns: false,
+            is_new: false,
+            before: String::new(),
+            locking: None,
+            watch: None,
+            report: self.report.clone(),
+        };
+        guard.begin().await?;
+        let left = self.end.saturating_duration_since(Instant::now()).as_millis();
+        let patience = format!(
+            "set local idle_in_transaction_session_timeout = '{}ms'",
+            left.max(1)
+        );
+        guardian.batch_execute(&patience).await?;
+        guard.lock().await?;
+        // The portal of the question for the lock keeps its snapshot until another query comes, and a build waits for
+        // every old snapshot.
+        guardian.batch_execute("select").await?;
+        let now = shape::read(self.client).await?;
+        for (name, create, left_over) in now.indexes_to_build() {
+            let drop = left_over.then(|| format!("drop index concurrently raw.{name}"));
+            for statement in drop.iter().chain([&create]) {
+                self.outside(name, statement).await?;
+            }
+        }
+        Ok(guardian.batch_execute("rollback").await?)
+    }
+
+    async fn outside(&mut self, name: &'static str, statement: &str) -> Result<(), Failure> {
+        let started = Instant::now();
+        let left = self.end.saturating_duration_since(started).as_millis();
+        let bound = format!("set statement_timeout = '{}ms'", left.max(1));
+        self.client.batch_execute(&bound).await?;
+        let sent = self.client.batch_execute(statement).await;
+        sent.map_err(|error| unbuilt(error.into(), name, statement))?;
+        self.report.steps.push(Timed {
+            step: name,
+            ms: millis(started),
+        });
+        Ok(())
+    }
+
+    /// The functions that gave way, in a transaction of their own.
+    async fn restore_functions(&mut self) -> Result<(), Failure> {
+        if !shape::gave_way(self.client).await? {
+            return Ok(());
+        }
+        self.begin().await?;
+        self.lock().await?;
+        let found = ledger::found(self.client, &V001).await?;
+        let (plan, _) = plan::decide(&self.order.wish, &found, &self.report.checksum);
+        if !matches!(plan, Plan::RollBack(_)) || !shape::gave_way(self.client).await? {
+            return Ok(self.client.batch_execute("rollback").await?);
+        }
+        let kept = ground::environment_kept(self.client).await?;
+        rules::permit(&self.order.wish, plan, &found, &self.order.says, kept.as_deref())?;
+        self.may_have_made = true;
+        self.tell(&[("tracking.on_delete", "restore"), ("tracking.drop_rows", "")])
+            .await?;
+        self.send(V001.rollback()).await?;
+        Ok(self.client.batch_execute("commit").await?)
+    }
+
+    /// Looks through the rows for what was added without a look, while others write. What is found is told; new rows
+    /// are checked all the same.
+    pub(super) async fn prove_checks(&mut self) {
+        let Ok(rows) = self.client.query_typed(UNPROVEN, &[]).await else {
+            return;
+        };
+        for row in rows {
+            let name: String = row.get(0);
+            let validate = format!("alter table raw.site_tracking_events_r validate constraint {name}");
+            let (timeouts, started) = (self.statement_timeout(), Instant::now());
+            let sent = format!("begin; set local lock_timeout = '250ms'; {timeouts}; {validate}; commit");
+            match self.client.batch_execute(&sent).await.map_err(Failure::from) {
+                Ok(()) => self.report.steps.push(Timed {
+                    step: "validate",
+                    ms: millis(started),
+                }),
+                Err(failure) => {
+                    let _ = self.client.batch_execute("rollback").await;
+                    self.report
+                        .notes
+                        .push(format!("\"{validate}\" is to be repeated: {failure}"));
+                }
+            }
+        }
+    }
+}
+
+fn unbuilt(failure: Failure, name: &'static str, statement: &str) -> Failure {
+    let remedy = match failure.code {
+        Kind::Database => Some(format!("run \"{statement}\" by hand, then deploy again")),
+        _ => failure.remedy.clone(),
+    };
+    Failure {
+        remedy,
+        ..failure.in_step(name)
+    }
+}

@@ -1,0 +1,62 @@
+//! Makes the layer, or makes it right: rehearsal, create, login, verify; what locks tables of others comes last.
+
+use super::steps::split;
+use super::Attempt;
+use crate::migrate::catalogue::V001;
+use crate::migrate::failure::Failure;
+use crate::migrate::plan::Plan;
+use crate::migrate::report::Outcome;
+use crate::migrate::{fingerprint, record};
+
+impl Attempt<'_> {
+    pub(super) async fn apply(&mut self, plan: Plan) -> Result<(), Failure> {
+        let before = match self.is_new {
+            true => self.rehearse().await?,
+            false => fingerprint::read(self.client).await?,
+        };
+        let before = self.report.fingerprint_before.insert(before.digest()).clone();
+        let adopt = if plan == Plan::Adopt { "yes" } else { "" };
+        self.tell(&[
+            ("tracking.adopt", adopt),
+            ("tracking.adoption", ""),
+            ("tracking.foreign_key", "not_valid"),
+            ("tracking.fingerprint_before", &before),
+        ])
+        .await?;
+        if plan == Plan::Adopt {
+            // The create file's own preflight asks for the rights that adopting needs.
+            self.send(V001.create().into_iter().take(1).collect()).await?;
+            self.send(V001.adopt()).await?;
+        }
+        self.make().await?;
+        let written = record::last_applied(self.client).await?;
+        if written.id.is_none() {
+            self.report.notes.push(
+                "no ledger is kept, migrations.migration_log is a table of somebody else: a stack that is deleted will \
+                 change nothing, roll back by hand"
+                    .to_owned(),
+            );
+        }
+        self.report.outcome = match written.status.as_deref() {
+            Some("SHARED") if self.order.owner().is_some() && !self.owns => Outcome::Shared,
+            _ => Outcome::Applied,
+        };
+        self.note(written);
+        Ok(())
+    }
+
+    /// The fingerprint behind it is that without the foreign key: it is read while nobody waits.
+    async fn make(&mut self) -> Result<(), Failure> {
+        let (make, lock) = split(V001.create(), "foreign_key");
+        let (probe, compare) = split(V001.verify(), "compare");
+        self.send(make).await?;
+        self.ready_login().await?;
+        self.send(probe).await?;
+        let after = fingerprint::read(self.client).await?.digest();
+        self.set("tracking.fingerprint_after", &after).await?;
+        self.report.fingerprint_after = Some(after);
+        self.begin_locking();
+        self.send(lock).await?;
+        self.send(compare).await
+    }
+}

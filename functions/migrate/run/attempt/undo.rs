@@ -1,0 +1,176 @@
+//! Takes the layer away with the rollback file, and lets that last only if nothing else went with it.
+//!
+//! Compared are the catalogs before and behind the file. What went must be what the ledger calls V001's; what somebody
+//! else changed meanwhile is reported.
+
+use super::rehearsal::{lines, UNDO_DIFFERS};
+use super::steps::split;
+use super::Attempt;
+use crate::migrate::catalogue::V001;
+use crate::migrate::failure::Failure;
+use crate::migrate::fingerprint::{self, Change, Difference};
+use crate::migrate::plan::{OnDelete, Wish};
+use crate::migrate::record;
+use crate::migrate::report::Outcome;
+
+/// What the rollback file took for V001's.
+const MADE: &str =
+    "select coalesce(nullif(pg_catalog.current_setting('tracking.made', true), ''), '{}')::text[]";
+
+impl Attempt<'_> {
+    /// An owner leaves; nothing else changes.
+    pub(super) async fn leave(&mut self) -> Result<(), Failure> {
+        self.tell_undo("leave").await?;
+        self.send(V001.rollback()).await?;
+        self.note_undo().await
+    }
+
+    /// With what it may destroy; `None`: as many rows as somebody counted by hand.
+    pub(super) async fn roll_back(&mut self, on_delete: Option<OnDelete>) -> Result<(), Failure> {
+        self.tell_undo(on_delete.map_or("", as_setting)).await?;
+        let (look, mut rest) = split(V001.rollback(), "tables");
+        let finish = rest.split_off(rest.len().saturating_sub(1));
+        self.send(look).await?;
+        let before = fingerprint::read(self.client).await?;
+        self.begin_locking();
+        self.send(rest).await?;
+        let after = fingerprint::read(self.client).await?;
+        self.judge_undo(&before.difference(&after)).await?;
+        let (before, after) = (before.digest(), after.digest());
+        self.set("tracking.fingerprint_before", &before).await?;
+        self.set("tracking.fingerprint_after", &after).await?;
+        self.report.fingerprint_before = Some(before);
+        self.report.fingerprint_after = Some(after);
+        self.send(finish).await?;
+        self.note_undo().await
+    }
+
+    async fn tell_undo(&self, on_delete: &str) -> Result<(), Failure> {
+        let drop_rows = match self.order.wish {
+            Wish::Gone { rows: Some(rows), .. } => rows.to_string(),
+            _ => String::new(),
+        };
+        self.tell(&[
+            ("tracking.on_delete", on_delete),
+            ("tracking.drop_rows", &drop_rows),
+        ])
+        .await
+    }
+
+    async fn judge_undo(&mut self, differences: &[Difference]) -> Result<(), Failure> {
+        let rows = self.client.query_typed(MADE, &[]).await?;
+        let made: Vec<String> = rows.first().map(|row| row.get(0)).unwrap_or_default();
+        let wrong: Vec<&Difference> = differences
+            .iter()
+            .filter(|found| is_wrong(found, &made))
+            .collect();
+        if wrong.is_empty() {
+            let others: Vec<_> = differences
+                .iter()
+                .filter(|found| !V001.makes(&found.object))
+                .collect();
+            self.tell_others(&others);
+            return Ok(());
+        }
+        let message = format!("with V001 would go what it did not make: {}", lines(&wrong));
+        Err(Failure {
+            sqlstate: Some(UNDO_DIFFERS.to_owned()),
+            ..Failure::refused(
+                message,
+                "nothing was dropped; drop or move that first, then try again",
+            )
+        })
+    }
+
+    async fn note_undo(&mut self) -> Result<(), Failure> {
+        let written = record::last_rolled_back(self.client).await?;
+        self.report.outcome = match written.status.as_deref() {
+            Some("LEFT") => Outcome::Left,
+            Some("RETAINED") => Outcome::Retained,
+            _ => Outcome::RolledBack,
+        };
+        self.report.rows_retained = written.rows_retained;
+        self.report.rows_dropped = written.rows_dropped;
+        self.note(written);
+        Ok(())
+    }
+}
+
+/// Something went that the ledger does not call V001's. Who is a member of a role is the whole server's affair and
+/// changes by itself.
+fn is_wrong(found: &Difference, made: &[String]) -> bool {
+    let is_object = found.entry.split('(').next() == Some(found.object.as_str());
+    let may_go =
+        made.contains(&found.object) || found.object == "members" || V001.makes(&found.object) && !is_object;
+    found.change == Change::Gone && !may_go
+}
+
+/// What the rollback file is told; it is told nothing where somebody asks by hand.
+fn as_setting(on_delete: OnDelete) -> &'static str {
+    match on_delete {
+        OnDelete::Retain => "retain",
+        OnDelete::DropIfEmpty => "drop_if_empty",
+        OnDelete::Drop => "drop",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_made_may_go() {
+        let made = ["table raw.site_tracking_keys_r", "function raw.quarantined_bytes"].map(str::to_owned);
+        for (change, object, entry, wrong) in [
+            (
+                Change::Gone,
+                "table raw.site_tracking_keys_r",
+                "table raw.site_tracking_keys_r",
+                false,
+            ),
+            (
+                Change::Gone,
+                "table raw.site_tracking_keys_r",
+                "index raw.x",
+                false,
+            ),
+            (
+                Change::Gone,
+                "function raw.quarantined_bytes",
+                "function raw.quarantined_bytes(bigint)",
+                false,
+            ),
+            (
+                Change::Gone,
+                "function raw.origin_is_allowed",
+                "function raw.origin_is_allowed(text)",
+                true,
+            ),
+            (
+                Change::Gone,
+                "table raw.site_tracking_events_r",
+                "table raw.site_tracking_events_r",
+                true,
+            ),
+            (
+                Change::Gone,
+                "table raw.site_tracking_events_r",
+                "constraint c on raw.site_tracking_events_r",
+                false,
+            ),
+            (Change::Gone, "table public.t", "table public.t", true),
+            (Change::Gone, "table public.t", "index public.i", true),
+            (Change::Altered, "table public.t", "column public.t.a", false),
+            (Change::New, "table public.t", "table public.t", false),
+            (Change::Gone, "members", "a as a member of b by c", false),
+        ] {
+            let found = Difference {
+                change,
+                entry: entry.to_owned(),
+                object: object.to_owned(),
+                line: String::new(),
+            };
+            assert_eq!(is_wrong(&found, &made), wrong, "{change:?} {entry}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Ends the database session of a deploy or a delete at its n-th DDL command, n counted up until one has committed.
+//!
+//! An event trigger ends its own backend. It counts with a sequence, which no rollback takes back. What is run is one
+//! attempt of the library, without the process around it and without its retries.
+
+use std::time::Duration;
+
+use site_tracking::config::{self, Environment, Function};
+use site_tracking::migrate::checklist::says::Says;
+use site_tracking::migrate::fingerprint::{self, Fingerprint};
+use site_tracking::migrate::plan::Wish;
+use site_tracking::migrate::run::{self, Ending, Order};
+use tokio::time::Instant;
+use tokio_postgres::Client;
+
+use super::database::Database;
+use super::postgres::{Cluster, Version};
+use super::wait;
+
+/// Before and behind each command; `alter table … validate` behind the commit is one of them.
+const TRAP: &str = "create schema trap; create sequence trap.commands; create table trap.target (n bigint);
+    insert into trap.target values (0);
+    create function trap.end() returns event_trigger language plpgsql as $$
+    begin
+      if nextval('trap.commands') = (select n from trap.target) then
+        perform pg_terminate_backend(pg_backend_pid());
+      end if;
+    end $$;
+    create event trigger trap_behind on ddl_command_end execute function trap.end();
+    create event trigger trap_before on ddl_command_start execute function trap.end();";
+
+const TENANTS: &str = "create schema auth; create table auth.tenant_h (tenant_hk bytea primary key,
+    tenant_bk varchar(255), load_date timestamptz, record_source varchar(100))";
+
+/// So many places before the end are tried whatever the stride: there the commit is, and what comes behind it.
+const LAST: i64 = 16;
+
+/// What is longer than the work of a killed attempt.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// How many places were tried, and how often something was left of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub places: usize,
+    pub leftovers: usize,
+}
+
+/// Kills up and down, at each `stride`-th place and at the last ones.
+pub async fn everywhere(version: Version, stride: i64) -> Tally {
+    let cluster = Cluster::own(version);
+    let database = Database::empty(&cluster).await;
+    let client = database.superuser().await;
+    client.batch_execute(TENANTS).await.unwrap();
+    client.batch_execute(TRAP).await.unwrap();
+    let gone = Wish::Gone {
+        rows: None,
+        owners: None,
+    };
+    let trap = Trap {
+        database: &database,
+        client: &client,
+    };
+    let orders = [order(Wish::Have(None)), order(gone)];
+    let mut tally = Tally::default();
+    let whole = [trap.whole(&orders[0]).await, trap.whole(&orders[1]).await];
+    for (order, places) in orders.iter().zip(whole) {
+        let is_tried = |place: &i64| place % stride == 0 || places - place < LAST;
+        trap.kill(order, (1..=places).filter(is_tried), &mut tally).await;
+    }
+    tally
+}
+
+fn order(wish: Wish) -> Order {
+    Order {
+        wish,
+        login: None,
+        environment: None,
+        says: Says::default(),
+        request_id: "kill".to_owned(),
+        ending: Ending::Commit,
+    }
+}
+
+struct Trap<'a> {
+    database: &'a Database<'a>,
+    client: &'a Client,
+}
+
+impl Trap<'_> {
+    /// Sets the trap at a place (0: nowhere) and runs into it; whether it came through.
+    async fn run(&self, order: &Order, place: i64) -> bool {
+        let set = format!("update trap.target set n = {place}; select setval('trap.commands', 1, false)");
+        self.client.batch_execute(&set).await.unwrap();
+        let ended = run::once(&configuration(self.database), order, Instant::now() + LIMIT).await;
+        alone(self.client).await;
+        if let (Err(failure), 0) = (&ended, place) {
+            panic!("{failure}");
+        }
+        ended.is_ok()
+    }
+
+    /// Does it without a kill; the places that there were.
+    async fn whole(&self, order: &Order) -> i64 {
+        self.run(order, 0).await;
+        let last = "select last_value from trap.commands";
+        self.client.query_one(last, &[]).await.unwrap().get(0)
+    }
+
+    async fn kill(&self, order: &Order, places: impl Iterator<Item = i64>, tally: &mut Tally) {
+        let start = taken(self.client).await;
+        for place in places {
+            tally.places += 1;
+            if self.run(order, place).await {
+                break;
+            }
+            let left = start.difference(&taken(self.client).await);
+            if let Some(first) = left.first() {
+                println!("killed at {place}: {first:?}");
+                tally.leftovers += 1;
+            }
+        }
+        self.run(order, 0).await;
+        let unvalidated = "select count(*) from pg_constraint where not convalidated";
+        let count: i64 = self.client.query_one(unvalidated, &[]).await.unwrap().get(0);
+        let is_done = count == 0 && taken(self.client).await != start;
+        tally.leftovers += usize::from(!is_done);
+    }
+}
+
+/// A backend that was told to end has given everything back when it is gone.
+async fn alone(client: &Client) {
+    wait::until_async("the end of the session", LIMIT, || async {
+        let others = "select count(*) from pg_stat_activity
+            where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'";
+        let count: i64 = client.query_one(others, &[]).await.unwrap().get(0);
+        (count == 0).then_some(())
+    })
+    .await;
+}
+
+async fn taken(client: &Client) -> Fingerprint {
+    client.batch_execute("begin").await.unwrap();
+    let taken = fingerprint::read(client).await.unwrap();
+    client.batch_execute("rollback").await.unwrap();
+    taken
+}
+
+fn configuration(database: &Database<'_>) -> config::Database {
+    let values = database.environment("nobody", "none");
+    let values = values.into_iter().map(|(name, value)| (name, Some(value)));
+    let environment = Environment::of_process().replaced(values);
+    environment.database(Function::Migrate).unwrap()
+}
