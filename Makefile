@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run verify test check check-release chaos chaos-proof fuzz fuzz-proof mutants bench bench-migrate build tools clean status plan plan-rollback rollback absent
+.PHONY: help run verify test check check-release chaos chaos-proof fuzz fuzz-proof mutants bench bench-migrate load build tools clean status plan plan-rollback rollback absent
 
 bin := .tools/python/bin
 judges := functions/migrate/plan.rs functions/migrate/cfn_event.rs $(addprefix functions/ingest/,route.rs caller.rs caller/** api_event/** beacon.rs beacon/** reply.rs reply/**)
@@ -98,6 +98,10 @@ mutants: # faults put one by one into the files that judge a sender or a deploy;
 bench: # round trips, times, memory and write-ahead log of one event, side by side with the floor
 	@tools/install run
 	@cargo bench --bench bench
+
+load: # two hundred sandboxes on one database, then a million requests through one process; LOAD=sandboxes or LOAD=million
+	@tools/install run
+	@cargo bench --bench load -- $(LOAD)
 
 bench-migrate: # times of deploy, rehearsal and delete, who waits for them, and a kill at each DDL command; minutes
 	@tools/install test

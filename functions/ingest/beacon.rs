@@ -36,7 +36,7 @@ pub use decode::{decode, Decoded, Step};
 pub use form::FIELDS_MAX;
 pub use multipart::{BOUNDARY_MAX, HEADERS_MAX};
 pub use ping::Ping;
-pub use quarantine::{Keys, Sender};
+pub use quarantine::Sender;
 pub use storable::{DEPTH_MAX, EXPONENT_MAX, NUMBER_MAX_DIGITS};
 pub use unpack::{most_bytes, unpack, Coding, Stopped, Unpacked, LAYERS_MAX, UNPACKED_MAX_BYTES};
 
@@ -204,14 +204,15 @@ impl<'d> Making<'d, '_, '_> {
 }
 
 impl Event<'_> {
-    /// The same event, quarantined: the database refused it for a reason that was not foreseen.
-    pub fn quarantined(&self, keys: &mut quarantine::Keys<'_>) -> Event<'static> {
+    /// The same event, quarantined: the database refused it for a reason that was not foreseen. It keeps its key, since
+    /// another attempt may store it as it is.
+    pub fn quarantined(&self) -> Event<'static> {
         let bytes = self.payload.as_bytes();
         let flaw = Flaw::NotStorable;
         Event {
             index: self.index,
             payload: Cow::Owned(quarantine::document(bytes, flaw.tag(), 0)),
-            key: keys.of(bytes),
+            key: self.key,
             quarantined: Some((flaw, 0)),
         }
     }

@@ -5,14 +5,15 @@
 //! reached is not known here.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::breaker::{Breaker, Found, Way};
 use super::failure::{Failure, Fault, RefusedEvent};
-use super::landing::{Effort, Landed, Landing, LANDING_TIMEOUT};
-use super::queue::Queue;
+use super::landing::{Effort, Landed, Landing, Server, LANDING_TIMEOUT};
+use super::queue::{Queue, Requests};
+use crate::aws::Aws;
 use crate::db::Database;
 
 /// How long the database is tried where there is a queue: one statement up to its time-out, and a new connection, so
@@ -20,11 +21,11 @@ use crate::db::Database;
 pub const LANDING_TIMEOUT_BEFORE_QUEUE: Duration = Duration::from_secs(5);
 
 /// Where beacons are kept.
-pub struct Keeper {
+pub struct Keeper<S = Database, R = Aws> {
     /// At first.
-    pub database: Database,
+    pub database: S,
     /// While that is away.
-    pub queue: Option<Queue>,
+    pub queue: Option<Queue<R>>,
     breaker: Mutex<Breaker>,
     /// Tells this sandbox from others.
     spread: u8,
@@ -51,9 +52,9 @@ pub struct Queued {
     pub because: Fault,
 }
 
-impl Keeper {
+impl<S: Server, R: Requests> Keeper<S, R> {
     /// Reaches for nothing yet.
-    pub fn new(database: Database, queue: Option<Queue>) -> Self {
+    pub fn new(database: S, queue: Option<Queue<R>>) -> Self {
         Self {
             database,
             queue,
@@ -112,7 +113,7 @@ impl Keeper {
         if landing.beacon.events.is_empty() {
             return landing.land(&self.database, patience, effort).await;
         }
-        let way = self.breaker().way(Instant::now());
+        let way = self.breaker().way(self.database.now());
         if way == Way::Spare {
             return Err(Fault::Spared.into());
         }
@@ -121,7 +122,7 @@ impl Keeper {
             Err(Failure::Fault(fault)) if fault.is_away() => Found::Away,
             _ => Found::There,
         };
-        self.breaker().tell(Instant::now(), way, found, self.spread);
+        self.breaker().tell(self.database.now(), way, found, self.spread);
         landed
     }
 

@@ -13,17 +13,18 @@ use uuid::Uuid;
 use super::beacon::{Beacon, Event};
 use super::failure::{Failure, Fault, Refusal, RefusedEvent};
 use super::stamp::Stamp;
-use crate::db::Database;
 
 mod call;
 mod course;
 mod decision;
 mod isolation;
+mod server;
 mod verdict;
 
+pub use call::{Answer, Audit, EventRow};
+pub use server::{CallError, Server};
 pub use verdict::verdict;
 
-use call::Answer;
 use course::{Called, Course};
 
 /// One call, on the wire and back. Above the three seconds of `statement_timeout` that the login has, so that the
@@ -89,13 +90,13 @@ impl Landing<'_> {
     /// # Errors
     /// The database refuses the key, its origin or its tenant, or every event; or it is away or at fault, and then
     /// nothing is acknowledged, and nothing is stored unless it went with the last commit.
-    pub async fn land(
+    pub async fn land<S: Server>(
         &self,
-        database: &Database,
+        database: &S,
         patience: Duration,
         effort: &mut Effort,
     ) -> Result<Landed, Failure> {
-        let began = Instant::now();
+        let began = database.now();
         let course = Course {
             landing: self,
             database,
@@ -103,7 +104,7 @@ impl Landing<'_> {
             until: self.began + patience,
         };
         let landed = self.land_all(course).await;
-        effort.database += began.elapsed();
+        effort.database += database.now().saturating_duration_since(began);
         let mut landed = landed?;
         landed.refused.extend_from_slice(&self.beacon.refused);
         landed.refused.sort_by_key(|refused| refused.index);
@@ -116,7 +117,7 @@ impl Landing<'_> {
         Ok(landed)
     }
 
-    async fn land_all(&self, mut course: Course<'_>) -> Result<Landed, Failure> {
+    async fn land_all<S: Server>(&self, mut course: Course<'_, S>) -> Result<Landed, Failure> {
         let mut landed = Landed::default();
         if self.beacon.events.is_empty() {
             return Ok(landed);

@@ -1,5 +1,8 @@
 //! Cold start of `ingest`: reads the environment, connects ahead, asks for the first request.
 
+// The story of a request is one future, and each of its stages one level deeper in it.
+#![recursion_limit = "256"]
+
 use std::process::ExitCode;
 use std::sync::Arc;
 

@@ -225,14 +225,23 @@ impl Ingest {
             began,
         };
         let kept = self.keeper.keep(&landing, &mut account.effort).await?;
-        Ok(match (kept, beacon.undecodable) {
-            (Kept::Landed(landed), None) => Outcome::Landed { receipt, landed },
-            (Kept::Landed(landed), Some(why)) => Outcome::Undecodable { receipt, why, landed },
-            (Kept::Queued(queued), undecodable) => Outcome::Queued {
+        Ok(Outcome::of(receipt, kept, beacon.undecodable))
+    }
+}
+
+impl Outcome {
+    fn of(receipt: Uuid, kept: Kept, undecodable: Option<Undecodable>) -> Self {
+        match (kept, undecodable) {
+            (Kept::Landed(landed), None) => Self::Landed { receipt, landed },
+            (Kept::Landed(landed), Some(why)) => Self::Undecodable { receipt, why, landed },
+            (Kept::Queued(queued), undecodable) => Self::Queued {
                 receipt,
                 queued,
                 undecodable,
             },
-        })
+        }
     }
 }
+
+#[cfg(test)]
+mod model;

@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{json, Value};
 
@@ -36,8 +37,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 pub const BATCH_MAX: usize = 10;
 
 /// Two queues and the way to them.
-pub struct Queue {
-    aws: Aws,
+pub struct Queue<R = Aws> {
+    aws: R,
     url: String,
     dead_letters_url: String,
 }
@@ -82,13 +83,39 @@ impl PutBack {
     }
 }
 
+/// Who answers for queues: Amazon SQS.
+#[expect(
+    async_fn_in_trait,
+    reason = "whoever spawns knows who is asked, and so whether that is `Send`"
+)]
+pub trait Requests {
+    /// Asks for `action` (`AmazonSQS.SendMessage`), with `body` in JSON; all of it ends `within` that time.
+    ///
+    /// # Errors
+    /// There is no answer, or it is no.
+    async fn ask(&self, action: &str, body: String, within: Duration) -> Result<Bytes, AwsError>;
+}
+
+impl Requests for Aws {
+    async fn ask(&self, action: &str, body: String, within: Duration) -> Result<Bytes, AwsError> {
+        self.call(Service::Sqs, action, body, within).await
+    }
+}
+
 impl Queue {
     /// Reaches for nothing yet.
     pub fn new(config: config::Queue) -> Self {
+        Self::asking(Aws::new(config.aws), &config.url, &config.dead_letters_url)
+    }
+}
+
+impl<R: Requests> Queue<R> {
+    /// The queues of these URLs, with `aws` to answer for them.
+    pub fn asking(aws: R, url: &str, dead_letters_url: &str) -> Self {
         Self {
-            aws: Aws::new(config.aws),
-            url: config.url,
-            dead_letters_url: config.dead_letters_url,
+            aws,
+            url: url.to_owned(),
+            dead_letters_url: dead_letters_url.to_owned(),
         }
     }
 
@@ -198,10 +225,7 @@ impl Queue {
 
     async fn call(&self, action: &str, body: &Value, patience: Duration) -> Result<Value, AwsError> {
         let action = format!("AmazonSQS.{action}");
-        let answer = self
-            .aws
-            .call(Service::Sqs, &action, body.to_string(), patience)
-            .await?;
+        let answer = self.aws.ask(&action, body.to_string(), patience).await?;
         Ok(serde_json::from_slice(&answer).unwrap_or_default())
     }
 }

@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::failure::{Failure, Fault};
 use super::keeper::Keeper;
-use super::landing::{Effort, Landed, Landing};
-use super::queue::{self, PutBack};
+use super::landing::{Effort, Landed, Landing, Server};
+use super::queue::{self, PutBack, Requests};
 
 mod decision;
 mod delivery;
@@ -78,10 +78,14 @@ pub struct Told {
 }
 
 /// Lands what can be landed.
-pub async fn replay(deliveries: &[Delivery<'_>], keeper: &Keeper, effort: &mut Effort) -> (Kept, Replayed) {
+pub async fn replay<S: Server, R: Requests>(
+    deliveries: &[Delivery<'_>],
+    keeper: &Keeper<S, R>,
+    effort: &mut Effort,
+) -> (Kept, Replayed) {
     let mut replay = Replay {
         keeper,
-        until: Instant::now() + REPLAY_TIMEOUT,
+        until: keeper.database.now() + REPLAY_TIMEOUT,
         is_away: false,
         put_back: Vec::new(),
         failures: Vec::new(),
@@ -106,8 +110,8 @@ pub async fn replay(deliveries: &[Delivery<'_>], keeper: &Keeper, effort: &mut E
     (Kept { failures }, replay.done)
 }
 
-struct Replay<'k> {
-    keeper: &'k Keeper,
+struct Replay<'k, S, R> {
+    keeper: &'k Keeper<S, R>,
     until: Instant,
     is_away: bool,
     put_back: Vec<PutBack>,
@@ -115,7 +119,7 @@ struct Replay<'k> {
     done: Replayed,
 }
 
-impl Replay<'_> {
+impl<S: Server, R: Requests> Replay<'_, S, R> {
     async fn attempt(&mut self, delivery: &Delivery<'_>, effort: &mut Effort) -> Next {
         let message = match queue::read(&delivery.text) {
             Ok(message) => message,
@@ -136,14 +140,15 @@ impl Replay<'_> {
         if self.is_away {
             return next(Some(&Fault::Spared.into()));
         }
-        let patience = self.until.saturating_duration_since(Instant::now());
+        let now = self.keeper.database.now();
+        let patience = self.until.saturating_duration_since(now);
         if patience < LEAST_PATIENCE {
             return Next::PutBack(NOT_TRIED);
         }
         let landing = Landing {
             stamp: &message.stamp,
             beacon: &message.beacon,
-            began: Instant::now(),
+            began: now,
         };
         let mut own = Effort::default();
         let landed = self.keeper.land(&landing, patience, &mut own).await;

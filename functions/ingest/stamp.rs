@@ -9,8 +9,6 @@ use std::time::SystemTime;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::beacon::Keys;
-
 /// Who sent a beacon, when, and the receipt that it was given.
 #[derive(Debug)]
 pub struct Stamp {
@@ -28,17 +26,4 @@ pub struct Stamp {
     pub receipt: Uuid,
     /// When the gateway received it.
     pub received: SystemTime,
-}
-
-impl Stamp {
-    /// Gives events that turn out to be no storable ones their keys: the same at each attempt.
-    pub fn quarantine_keys(&self) -> Keys<'_> {
-        let since_1970 = self.received.duration_since(SystemTime::UNIX_EPOCH);
-        Keys::of_sender(
-            self.api_key_hk,
-            self.client_ip,
-            self.user_agent.as_deref().unwrap_or_default(),
-            since_1970.unwrap_or_default().as_secs() / 3600,
-        )
-    }
 }

@@ -32,6 +32,7 @@ mod queue_breaker;
 mod ingest_secret;
 mod ingest_life;
 mod ingest_pooler;
+mod load_crowd;
 mod edge_gateways;
 mod corpus;
 mod beacon_quarantine;

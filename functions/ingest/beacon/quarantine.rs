@@ -38,38 +38,21 @@ pub struct Sender<'s> {
 
 /// Gives quarantined events of one beacon their keys.
 pub struct Keys<'s> {
-    site_key: KeyHash<'s>,
+    site_key: &'s SiteKey,
     address: Option<IpAddr>,
     user_agent: &'s str,
     hour: u64,
     given: HashMap<[u8; 32], u64>,
 }
 
-/// Beacons without a quarantined event, which are nearly all, hash no key.
-enum KeyHash<'s> {
-    Of(&'s SiteKey),
-    Is([u8; 32]),
-}
-
 impl<'s> Keys<'s> {
     /// For one beacon of `sender`.
     pub fn new(sender: Sender<'s>) -> Self {
         Self {
-            site_key: KeyHash::Of(sender.site_key),
+            site_key: sender.site_key,
             address: sender.address,
             user_agent: sender.user_agent,
             hour: sender.hour,
-            given: HashMap::new(),
-        }
-    }
-
-    /// The same for a sender whose site key is known by its hash alone.
-    pub fn of_sender(api_key_hk: [u8; 32], address: Option<IpAddr>, user_agent: &'s str, hour: u64) -> Self {
-        Self {
-            site_key: KeyHash::Is(api_key_hk),
-            address,
-            user_agent,
-            hour,
             given: HashMap::new(),
         }
     }
@@ -82,13 +65,9 @@ impl<'s> Keys<'s> {
             .address
             .map(|address| address.to_string())
             .unwrap_or_default();
-        let api_key_hk = match self.site_key {
-            KeyHash::Of(site_key) => site_key.hash(),
-            KeyHash::Is(api_key_hk) => api_key_hk,
-        };
         let digest = Sha256::new()
             .chain_update(DOMAIN)
-            .chain_update(api_key_hk)
+            .chain_update(self.site_key.hash())
             .chain_update(content)
             .chain_update(address)
             .chain_update([0])
@@ -149,8 +128,6 @@ mod tests {
         let sender = sender(&key);
         assert_eq!(first(sender), first(sender));
         assert_eq!(first(sender).get_version_num(), 8);
-        let by_hash = Keys::of_sender(key.hash(), sender.address, sender.user_agent, sender.hour).of(b"x");
-        assert_eq!(first(sender), by_hash);
         for other in [
             Sender {
                 site_key: &other_key,

@@ -24,7 +24,8 @@ const JSONB_VERSION: u8 = 1;
 /// What the database said.
 #[derive(Debug, Default)]
 pub struct Answer {
-    refusal: Option<String>,
+    /// Why the database refuses all of it: its verdict on key and origin.
+    pub refusal: Option<String>,
     /// SQLSTATE with which the audit of stored events failed.
     pub audit_error: Option<String>,
     /// One for each event that was sent.

@@ -4,25 +4,21 @@
 //! cut off at the landing's end; whatever is left unanswered takes its connection with it, so that the next call
 //! does not queue behind it.
 
-use std::pin::pin;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio_postgres::{Client, Error};
-
-use super::call::{self, Answer, Audit};
+use super::call::{Answer, Audit};
 use super::decision::{self, Next};
+use super::server::{CallError, Server};
 use super::{Effort, Landing, CALL_TIMEOUT};
-use crate::db::{Database, CANCEL_TIMEOUT};
 use crate::ingest::beacon::Event;
-use crate::ingest::failure::{Failure, Fault};
+use crate::ingest::failure::Failure;
 
 /// One landing's calls, one after the other.
-pub struct Course<'a> {
+pub struct Course<'a, S> {
     /// What is landed.
     pub landing: &'a Landing<'a>,
     /// Where.
-    pub database: &'a Database,
+    pub database: &'a S,
     /// Counts what is done.
     pub effort: &'a mut Effort,
     /// No wait goes beyond it.
@@ -37,7 +33,7 @@ pub enum Called {
     RefusedForAnEvent,
 }
 
-impl Course<'_> {
+impl<S: Server> Course<'_, S> {
     /// Calls until there is an answer or no reason to call again.
     ///
     /// # Errors
@@ -49,25 +45,16 @@ impl Course<'_> {
             let renamed = crate::ingest::plants::with_new_keys(events);
             #[cfg(feature = "plant-new-key-per-retry")]
             let events = if may_repeat { events } else { &renamed };
-            let client = self.client().await?;
-            let answered = self.once(&client, events).await;
-            // An error that is not the database's own came instead of its answer.
-            self.effort.is_unanswered |= match &answered {
-                Ok(answer) => answer.as_ref().is_err_and(|error| error.as_db_error().is_none()),
-                Err(_) => true,
+            let session = self.database.session(self.until).await?;
+            let error = match self.once(&session, events).await {
+                Ok(answer) => return answer.verdict().map(|()| Called::Answered(answer)),
+                Err(error) => error,
             };
-            let error = match answered {
-                Ok(Ok(answer)) => return answer.verdict().map(|()| Called::Answered(answer)),
-                Ok(Err(error)) => error,
-                Err(fault) => {
-                    self.database.discard(&client).await;
-                    return Err(fault.into());
-                }
-            };
+            self.effort.is_unanswered |= error.is_unanswered();
             match decision::next(&error, may_repeat) {
                 Next::Reconnect => {
                     self.effort.took("reconnected");
-                    self.database.discard(&client).await;
+                    self.database.discard(&session).await;
                     may_repeat = false;
                 }
                 Next::Repeat => {
@@ -75,49 +62,41 @@ impl Course<'_> {
                     may_repeat = false;
                 }
                 Next::Isolate => return Ok(Called::RefusedForAnEvent),
-                Next::GiveUp(failure) => return Err(failure),
+                Next::GiveUp(failure) => {
+                    if matches!(error, CallError::Overdue) {
+                        self.database.discard(&session).await;
+                    }
+                    return Err(failure);
+                }
             }
         }
     }
 
-    async fn client(&self) -> Result<Arc<Client>, Fault> {
-        // Outside the time-out: while all is well nothing in it waits, and no timer is set.
-        tokio::task::yield_now().await;
-        let connecting = tokio::time::timeout_at(self.until.into(), self.database.client_now());
-        let client = connecting.await.map_err(|_| Fault::TimedOut)?;
-        client.map_err(Fault::Connect)
-    }
-
-    /// One call, answered or not; who gets a fault drops the connection.
-    pub async fn once(
-        &mut self,
-        client: &Client,
-        events: &[Event<'_>],
-    ) -> Result<Result<Answer, Error>, Fault> {
+    /// One call, answered or not; what is overdue is stopped, and who hears that drops the connection.
+    ///
+    /// # Errors
+    /// As [`Server::land`].
+    pub async fn once(&mut self, session: &S::Session, events: &[Event<'_>]) -> Result<Answer, CallError> {
         self.effort.calls += 1;
         // One that hung once would cost each further call as much.
         let audit = match self.effort.audit_error {
             None => Audit::On,
             Some(_) => Audit::Off,
         };
-        let mut calling = pin!(call::call(client, self.landing, events, audit));
-        let answer = match tokio::time::timeout(self.patience(), &mut calling).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                self.database.cancel(client).await;
-                // It may have ended meanwhile; what it says then is true.
-                let late = tokio::time::timeout(CANCEL_TIMEOUT, calling).await;
-                Ok(late.ok().and_then(Result::ok).ok_or(Fault::TimedOut)?)
-            }
-        };
-        if let Ok(answer) = &answer {
+        let landing = self.landing;
+        let patience = self.patience();
+        let answered = self
+            .database
+            .land(session, landing, events, audit, patience)
+            .await;
+        if let Ok(answer) = &answered {
             self.effort.audit_error = self.effort.audit_error.take().or(answer.audit_error.clone());
         }
-        Ok(answer)
+        answered
     }
 
     /// How long one message to the server may take.
     pub fn patience(&self) -> Duration {
-        CALL_TIMEOUT.min(self.until.saturating_duration_since(Instant::now()))
+        CALL_TIMEOUT.min(self.until.saturating_duration_since(self.database.now()))
     }
 }

@@ -4,9 +4,9 @@
 //! one place that knows which errors are an event's, which the connection's and which the operator's.
 
 use tokio_postgres::error::SqlState;
-use tokio_postgres::Error;
 
 use super::super::failure::{Failure, Fault, Refusal};
+use super::server::CallError;
 
 /// What comes after an error.
 #[derive(Debug)]
@@ -26,15 +26,13 @@ pub enum Next {
 const TELLING_CLASSES: &[&str] = &["08", "25", "28", "3D", "3F", "42", "53", "55", "57", "58"];
 
 /// What comes after `error`.
-pub fn next(error: &Error, may_repeat: bool) -> Next {
-    let Some(database_error) = error.as_db_error() else {
-        return if may_repeat {
-            Next::Reconnect
-        } else {
-            Next::GiveUp(Fault::ConnectionLost(error.to_string()).into())
-        };
-    };
-    after(database_error.code(), database_error.message(), may_repeat)
+pub fn next(error: &CallError, may_repeat: bool) -> Next {
+    match error {
+        CallError::Database { sqlstate, message } => after(sqlstate, message, may_repeat),
+        CallError::Lost(_) if may_repeat => Next::Reconnect,
+        CallError::Lost(why) => Next::GiveUp(Fault::ConnectionLost(why.clone()).into()),
+        CallError::Overdue => Next::GiveUp(Fault::TimedOut.into()),
+    }
 }
 
 fn after(sqlstate: &SqlState, message: &str, may_repeat: bool) -> Next {

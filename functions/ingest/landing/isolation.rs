@@ -4,15 +4,15 @@
 //! halved until the odd event stands alone and is quarantined, and what all parts have made is committed at the end
 //! or not at all. A part that is still odd when time runs short is quarantined as it is: its bytes are kept.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Error};
 
 use super::course::Course;
 use super::decision::{self, Next};
+use super::server::{CallError, Server};
 use super::Landed;
-use crate::ingest::beacon::{Event, Keys};
+use crate::ingest::beacon::Event;
 use crate::ingest::failure::{Failure, Fault, Flaw, RefusedEvent};
 
 /// Valid for this transaction alone, so that a pooler has nothing to remember. A process that is killed half-way
@@ -29,7 +29,7 @@ const RESERVE: Duration = Duration::from_secs(3);
 /// What ends a pass early; nothing of it is stored unless it was the commit whose answer was lost.
 enum Stop {
     /// By the server or the connection.
-    Interrupted(Error),
+    Interrupted(CallError),
     /// By the verdict on the key, or the end of all patience.
     Failed(Failure),
 }
@@ -38,16 +38,14 @@ enum Stop {
 ///
 /// # Errors
 /// The key is refused, or the database is away or at fault.
-pub async fn isolate(course: &mut Course<'_>) -> Result<Landed, Failure> {
+pub async fn isolate<S: Server>(course: &mut Course<'_, S>) -> Result<Landed, Failure> {
     course.effort.took("isolated");
     let mut may_repeat = true;
     loop {
-        let connecting = tokio::time::timeout_at(course.until.into(), course.database.alone());
-        let client = connecting.await.map_err(|_| Fault::TimedOut)?;
-        let client = client.map_err(Fault::Connect)?;
-        let error = match pass(course, &client).await {
+        let session = course.database.session_alone(course.until).await?;
+        let error = match pass(course, &session).await {
             Ok(landed) => {
-                course.database.keep(client).await;
+                course.database.keep(session).await;
                 return Ok(landed);
             }
             Err(Stop::Failed(failure)) => return Err(failure),
@@ -63,13 +61,12 @@ pub async fn isolate(course: &mut Course<'_>) -> Result<Landed, Failure> {
     }
 }
 
-async fn pass(course: &mut Course<'_>, client: &Client) -> Result<Landed, Stop> {
+async fn pass<S: Server>(course: &mut Course<'_, S>, session: &S::Session) -> Result<Landed, Stop> {
     let landing = course.landing;
     let mut pass = Pass {
-        keys: landing.stamp.quarantine_keys(),
         landed: Landed::default(),
         course,
-        client,
+        session,
     };
     pass.tell(BEGIN).await?;
     let mut waiting = pass.parts(&landing.beacon.events).await?;
@@ -80,32 +77,28 @@ async fn pass(course: &mut Course<'_>, client: &Client) -> Result<Landed, Stop> 
     }
     let committed = pass.tell(COMMIT).await;
     pass.course.effort.is_unanswered |= match &committed {
-        Err(Stop::Interrupted(error)) => error.as_db_error().is_none(),
+        Err(Stop::Interrupted(error)) => error.is_unanswered(),
         other => other.is_err(),
     };
     committed?;
     Ok(pass.landed)
 }
 
-struct Pass<'p, 'a> {
-    course: &'p mut Course<'a>,
-    client: &'p Client,
-    keys: Keys<'a>,
+struct Pass<'p, 'a, S: Server> {
+    course: &'p mut Course<'a, S>,
+    session: &'p S::Session,
     landed: Landed,
 }
 
-impl Pass<'_, '_> {
+impl<S: Server> Pass<'_, '_, S> {
     /// What is left to try of a part that was refused: its halves, the first one last.
     async fn parts<'e>(&mut self, part: &'e [Event<'e>]) -> Result<Vec<&'e [Event<'e>]>, Stop> {
-        let is_time_short = Instant::now() + RESERVE > self.course.until;
+        let is_time_short = self.course.database.now() + RESERVE > self.course.until;
         if part.len() > 1 && !is_time_short {
             let (first, second) = part.split_at(part.len() / 2);
             return Ok(vec![second, first]);
         }
-        let quarantined: Vec<_> = part
-            .iter()
-            .map(|event| event.quarantined(&mut self.keys))
-            .collect();
+        let quarantined: Vec<_> = part.iter().map(Event::quarantined).collect();
         if !self.is_taken(&quarantined).await? {
             self.landed.refused.extend(part.iter().map(|event| RefusedEvent {
                 index: event.index,
@@ -118,7 +111,7 @@ impl Pass<'_, '_> {
 
     /// Whether the database takes all of `part`; if not, it is as if it had never been sent.
     async fn is_taken(&mut self, part: &[Event<'_>]) -> Result<bool, Stop> {
-        match self.course.once(self.client, part).await? {
+        match self.course.once(self.session, part).await {
             Ok(answer) => {
                 answer.verdict()?;
                 let landing = self.course.landing;
@@ -134,16 +127,23 @@ impl Pass<'_, '_> {
         }
     }
 
-    async fn tell(&self, sql: &str) -> Result<(), Stop> {
-        let told = tokio::time::timeout(self.course.patience(), self.client.batch_execute(sql)).await;
-        told.map_err(|_| Fault::TimedOut)?.map_err(Stop::Interrupted)
+    async fn tell(&self, sql: &'static str) -> Result<(), Stop> {
+        let told = self
+            .course
+            .database
+            .tell(self.session, sql, self.course.patience());
+        told.await.map_err(Stop::Interrupted)
     }
 }
 
 /// Each event was taken, their commit was not: something is checked at the commit that is no event's.
-fn refused_whole(error: &Error) -> Fault {
+fn refused_whole(error: &CallError) -> Fault {
+    let sqlstate = match error {
+        CallError::Database { sqlstate, .. } => sqlstate.clone(),
+        CallError::Lost(_) | CallError::Overdue => SqlState::TRANSACTION_ROLLBACK,
+    };
     Fault::Database {
-        sqlstate: error.code().cloned().unwrap_or(SqlState::TRANSACTION_ROLLBACK),
+        sqlstate,
         message: None,
     }
 }

@@ -31,5 +31,6 @@ pub mod pgbouncer;
 pub mod proxy;
 pub mod wait;
 pub mod processes;
+pub mod crowd;
 pub mod kills;
 pub mod traffic;

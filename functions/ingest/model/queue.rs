@@ -1,0 +1,104 @@
+//! The model of Amazon SQS at its requests: messages, dead letters, and answers that do not come.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::world::{Message, Sandbox};
+use crate::aws::AwsError;
+use crate::ingest::queue::{Requests, REFUSALS};
+
+pub const QUEUE: &str = "queue";
+pub const DEAD_LETTERS: &str = "dead letters";
+
+/// A queue as one process sees it.
+pub struct Sqs(pub Sandbox);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sending {
+    Taken,
+    Refused,
+    Unreachable,
+    TakenUnanswered,
+    Overdue,
+    Killed,
+    TakenAndKilled,
+}
+
+const SENDING: &[Sending] = &[
+    Sending::Taken,
+    Sending::Refused,
+    Sending::Unreachable,
+    Sending::TakenUnanswered,
+    Sending::Overdue,
+    Sending::Killed,
+    Sending::TakenAndKilled,
+];
+
+impl Requests for Sqs {
+    async fn ask(&self, action: &str, body: String, _within: Duration) -> Result<Bytes, AwsError> {
+        self.0.step().await;
+        let body: Value = serde_json::from_str(&body).expect("a request in JSON");
+        match action {
+            "AmazonSQS.SendMessage" => self.take(&body).await,
+            // A pause that was not set is another pause.
+            "AmazonSQS.ChangeMessageVisibilityBatch" => {
+                match self
+                    .0
+                    .happens("puts back", &[Sending::Taken, Sending::Refused, Sending::Killed])
+                {
+                    Sending::Killed => self.0.die().await,
+                    Sending::Refused => Err(refused()),
+                    _ => Ok(Bytes::new()),
+                }
+            }
+            other => panic!("the model knows no {other}"),
+        }
+    }
+}
+
+impl Sqs {
+    async fn take(&self, body: &Value) -> Result<Bytes, AwsError> {
+        let outcome = self.0.happens("queues", SENDING);
+        if matches!(
+            outcome,
+            Sending::Taken | Sending::TakenUnanswered | Sending::TakenAndKilled
+        ) {
+            self.put(body);
+        }
+        match outcome {
+            Sending::Taken => Ok(Bytes::new()),
+            Sending::Refused => Err(refused()),
+            Sending::Unreachable => Err(AwsError::Network("unreachable")),
+            Sending::TakenUnanswered => Err(AwsError::Unanswered("cut")),
+            Sending::Overdue => Err(AwsError::TimedOut),
+            Sending::Killed | Sending::TakenAndKilled => self.0.die().await,
+        }
+    }
+
+    fn put(&self, body: &Value) {
+        let text = body["MessageBody"].as_str().expect("a text").to_owned();
+        let refusals = body["MessageAttributes"][REFUSALS]["StringValue"].as_str();
+        let state = &mut *self.0.world.state.borrow_mut();
+        match body["QueueUrl"].as_str() {
+            Some(DEAD_LETTERS) => state.dead_letters.push(text),
+            _ => {
+                state.messages += 1;
+                state.queue.push(Message {
+                    id: state.messages,
+                    text,
+                    receives: 0,
+                    refusals: refusals.map_or(0, |count| count.parse().expect("a number")),
+                });
+            }
+        }
+    }
+}
+
+fn refused() -> AwsError {
+    AwsError::Refused {
+        status: 503,
+        code: String::new(),
+    }
+}
