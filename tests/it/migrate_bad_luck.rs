@@ -42,7 +42,7 @@ async fn a_property_that_is_missing_or_wrong_is_named() {
         (
             "DatabaseAuth",
             json!("trust"),
-            "property DatabaseAuth must be iam or password",
+            "property DatabaseAuth must be iam, password or secret",
         ),
         ("DatabaseAuth", Value::Null, "AWS_REGION is not set"),
         (
