@@ -230,9 +230,13 @@ async fn an_event_that_the_database_refuses_unforeseen_costs_no_neighbour() {
             "{label}"
         );
 
-        let again = ingest
-            .send(&Request::post(V2, site.key.expose(), "{\"poison\":1}"))
-            .await;
+        let named = Request::post(
+            V2,
+            site.key.expose(),
+            r#"{"poison":1,"messageId":"named-poison-0001"}"#,
+        );
+        assert_eq!(ingest.send(&named).await.body["quarantined"], 1, "{label}");
+        let again = ingest.send(&named).await;
         assert_eq!(again.body["duplicate"], 1, "{label}: {again:?}");
         let alone = ingest
             .send(&Request::post(V2, site.key.expose(), "{\"poison\":2}"))

@@ -213,7 +213,7 @@ async fn a_create_that_fails() -> Vec<String> {
     life.sends(
         "create_with_everything",
         "FAILED",
-        "XX999 ä€😀 ä€😀",
+        "XX999 in the rehearsal: ä€😀 ä€😀",
         NotCreated,
         Nothing,
     )
