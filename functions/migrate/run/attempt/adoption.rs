@@ -16,7 +16,7 @@ use crate::migrate::plan::{self, Plan, Wish};
 use crate::migrate::predecessor::Verdict;
 use crate::migrate::report::Timed;
 use crate::migrate::run::millis;
-use crate::migrate::{ledger, shape};
+use crate::migrate::{ledger, rights, shape};
 
 /// Steps of the create file that make a row of the ledger.
 const LEDGER_STEPS: [&str; 2] = ["preflight", "ledger"];
@@ -142,6 +142,7 @@ impl Attempt<'_> {
 
     /// The functions that gave way, in a transaction of their own.
     async fn restore_functions(&mut self) -> Result<(), Failure> {
+        rights::to_look(self.client).await?;
         if !shape::gave_way(self.client).await? {
             return Ok(());
         }
