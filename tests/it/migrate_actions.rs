@@ -338,7 +338,11 @@ async fn a_broken_environment_is_told_and_does_not_stop_the_function() {
         ("DB_MIGRATOR_USER", None, "DB_MIGRATOR_USER is not set"),
         ("DB_MIGRATOR_PASSWORD", None, "DB_MIGRATOR_PASSWORD is not set"),
         ("DB_PORT", Some("none"), "DB_PORT must be a number"),
-        ("DB_AUTH", Some("trust"), "DB_AUTH must be iam, password or secret"),
+        (
+            "DB_AUTH",
+            Some("trust"),
+            "DB_AUTH must be iam, password or secret",
+        ),
         ("DB_AUTH", Some("iam"), "AWS_REGION is not set"),
         (
             "DB_CA",

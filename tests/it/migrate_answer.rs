@@ -130,6 +130,9 @@ async fn an_error_of_any_length_fits_into_an_answer() {
     let answer = stack.create().await;
     assert_eq!(answer["Status"], "FAILED");
     let reason = answer["Reason"].as_str().unwrap();
-    assert!(reason.starts_with("XX999 in the rehearsal: begins ä€😀ä€😀"), "{reason}");
+    assert!(
+        reason.starts_with("XX999 in the rehearsal: begins ä€😀ä€😀"),
+        "{reason}"
+    );
     assert!(reason.ends_with('…'), "{reason}");
 }
