@@ -1,16 +1,20 @@
 #!/usr/bin/env python3
-"""Seeds of both fuzz targets, made of the cases under tests/events: fuzz/seeds.py <folder>.
+"""Seeds of both fuzz targets, made of the cases under tests/events, of what real trackers were recorded to send, and
+of small documents that have what those lack: fuzz/seeds.py <folder>.
 
 Nothing here but Python's own library. A body that is larger than what the targets try is left out.
 """
 
 import base64
+import gzip
 import hashlib
 import json
 import pathlib
 import sys
 
-EVENTS = pathlib.Path(__file__).resolve().parent.parent / "tests" / "events"
+TESTS = pathlib.Path(__file__).resolve().parent.parent / "tests"
+EVENTS = TESTS / "events"
+RECORDED = TESTS / "browser" / "recorded"
 sys.path.insert(0, str(EVENTS))
 from recipe import build  # noqa: E402
 
@@ -21,6 +25,17 @@ NAMES = {
     "{{basic site_key}}": base64.b64encode(f"{SITE_KEY}:".encode()).decode(),
 }
 NAMES |= {f"{{{{id_{n}}}}}": f"01234567-89ab-4cde-8f01-23456789abc{n}" for n in range(1, 10)}
+
+# A seed is changed more often, and still JSON more often, the smaller it is: each way to nest, each kind of number.
+NESTED = (
+    '{"a":{"b":{"c":{"d":{"e":0}}}}}',
+    '{"a":[[[[[0,1.5,1e9]]]]],"b":-2,"c":-0.1E-5}',
+    '[{"a":{"b":[{"c":{"d":1}},{"c":"x"}]}}]',
+    '{"batch":[{"a":{"b":{"c":[1e308,2E+10]}}}],"v":1}',
+    '{"a":{"b":{"c":{"d":"\\u00e9\\ud83d\\ude00"}}}}',
+    '"{\\"a\\":{\\"b\\":{\\"c\\":{\\"d\\":1}}}}"',
+    '{"a":{"b":{"c":{"d":1}}}}\n{"a":{"b":{"c":{"d":2}}}}',
+)
 
 # As targets/ladder.rs reads them.
 CODINGS = {"": 0, "br": 1, "gzip": 2, "deflate": 3}
@@ -33,6 +48,20 @@ def cases():
         for name, value in NAMES.items():
             text = text.replace(name, value)
         yield json.loads(text)["request"]
+
+
+def recorded():
+    for path in sorted(RECORDED.glob("*.json")):
+        page = json.loads(path.read_text())
+        for sent in page["requests"]:
+            body = base64.b64decode(sent["body_base64"])
+            text = body.replace(page["site_key"].encode(), SITE_KEY.encode())
+            request = {name: sent[name] for name in ("method", "query")}
+            request["path"] = sent["path"].replace(page["site_key"], SITE_KEY)
+            request["headers"] = dict(sent["headers"])
+            yield request, text
+            if body.startswith(b"\x1f\x8b"):
+                yield request, gzip.decompress(body)
 
 
 def ladder(request, body):
@@ -71,6 +100,12 @@ def main(target):
         body = build(request["body"]) if request.get("body") else b""
         keep(target / "ladder", ladder(request, body))
         keep(target / "gateway", gateway(request, body))
+    for request, body in recorded():
+        keep(target / "ladder", ladder(request, body))
+        keep(target / "gateway", gateway(request, body))
+    for text in NESTED:
+        keep(target / "ladder", ladder({}, text.encode()))
+        keep(target / "gateway", gateway({"method": "POST", "path": f"/{SITE_KEY}"}, text.encode()))
     for path in EVENTS.glob("http_*.json"):
         event = json.loads(path.read_text().replace("SITE_KEY", SITE_KEY))
         keep(target / "gateway", json.dumps(event, ensure_ascii=True).encode())

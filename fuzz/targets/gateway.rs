@@ -4,8 +4,8 @@
 
 use std::time::SystemTime;
 
-use libfuzzer_sys::{fuzz_target, Corpus};
-use promises::{fault, judge, Sent, SITE_KEY};
+use libfuzzer_sys::{fuzz_mutator, fuzz_target, Corpus};
+use promises::{fault, judge, mutated, Sent, SITE_KEY};
 use serde_json::value::RawValue;
 use site_tracking::config::{Edge, Explain, IpMode};
 use site_tracking::ingest::api_event::ApiEvent;
@@ -22,6 +22,10 @@ const EDGE: Edge = Edge {
     trusted_proxies: 1,
     explain: Explain::Off,
 };
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    mutated(data, size, max_size, seed)
+});
 
 fuzz_target!(|input: &[u8]| -> Corpus {
     let Ok(gateway) = serde_json::from_slice::<&RawValue>(input) else {

@@ -4,8 +4,8 @@
 
 use std::borrow::Cow;
 
-use libfuzzer_sys::fuzz_target;
-use promises::{judge, sender, Sent, SITE_KEY};
+use libfuzzer_sys::{fuzz_mutator, fuzz_target};
+use promises::{judge, mutated, sender, Sent, SITE_KEY};
 use site_tracking::ingest::api_event::Body;
 use site_tracking::ingest::beacon::Ping;
 use site_tracking::site_key::SiteKey;
@@ -14,6 +14,10 @@ use site_tracking::site_key::SiteKey;
 const CODINGS: [Option<&str>; 4] = [None, Some("br"), Some("gzip"), Some("deflate")];
 const HAS_FROM: u8 = 4;
 const HAS_TO: u8 = 8;
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    mutated(data, size, max_size, seed)
+});
 
 fuzz_target!(|input: &[u8]| {
     let [settings, query_bytes, rest @ ..] = input else {
