@@ -4,9 +4,13 @@
 //! is the first four bytes, big-endian, of SHA-256 of the 28 characters before it, in base 62, left-padded with
 //! `0`; it lets garbage be refused without asking the database. Which tenant a key names is not known here.
 
+mod hidden;
+
 use std::fmt;
 
 use sha2::{Digest, Sha256};
+
+pub use hidden::encoded;
 
 /// What every site key begins with.
 pub const PREFIX: &str = "stk_";
@@ -63,6 +67,12 @@ impl SiteKey {
     /// `api_key_hk`: SHA-256 of the key's bytes.
     pub fn hash(&self) -> [u8; 32] {
         Sha256::digest(self.0.as_bytes()).into()
+    }
+
+    /// `text` with this key shortened wherever it stands, also where characters of it are percent-encoded; `None`
+    /// where it does not stand.
+    pub fn taken_from(&self, text: &str) -> Option<String> {
+        hidden::without(text, &self.0)
     }
 
     /// The key itself, for the one answer that shows it to who made it.

@@ -2,7 +2,8 @@
 //!
 //! In: a valid JSON text. Out: the same text less each member that gives the key under a name of site keys; wherever
 //! else the key stands, in a member of another name, a longer string, an array or a name, its random part is gone
-//! and the rest is kept. A key that is spelled with escapes is the key. Everything else stays to the byte.
+//! and the rest is kept. A key that is spelled with escapes or percent sequences is the key. Everything else stays to
+//! the byte.
 
 use std::borrow::Cow;
 
@@ -11,10 +12,7 @@ use serde_json::value::RawValue;
 
 use super::super::caller::KEY_NAMES;
 use super::super::loose_json;
-use crate::site_key::{SiteKey, PREFIX};
-
-/// What stands in the place of the key where something has to.
-const SHORTENED: &str = "stk_...";
+use crate::site_key::{encoded, SiteKey, PREFIX};
 
 /// How an escape begins that can stand for a character of a site key, all of which are ASCII.
 const ESCAPE: &str = "\\u00";
@@ -22,11 +20,12 @@ const ESCAPE: &str = "\\u00";
 /// Bytes of `\uXXXX`.
 const ESCAPE_LENGTH: usize = 6;
 
-/// Whether a site key can stand in a JSON text, spelled with escapes or not.
+/// Whether a site key can stand in a JSON text, however it is spelled.
 pub fn may_hold_key(text: &str) -> bool {
     let text = text.as_bytes();
     memmem::find(text, PREFIX.as_bytes()).is_some()
         || memmem::find_iter(text, ESCAPE).any(|at| spelled(&text[at..]).is_some())
+        || memchr::memchr_iter(b'%', text).any(|at| encoded(&text[at..]).is_some())
 }
 
 /// `text` without `site_key`.
@@ -35,7 +34,7 @@ pub fn without_key<'t>(text: &'t str, site_key: &SiteKey) -> Cow<'t, str> {
         return Cow::Borrowed(text);
     }
     let plain = plain(text);
-    if !plain.contains(site_key.expose()) {
+    if site_key.taken_from(&plain).is_none() {
         return Cow::Borrowed(text);
     }
     let mut writing = Writing {
@@ -81,11 +80,11 @@ fn plain(text: &str) -> Cow<'_, str> {
     Cow::Owned(plain)
 }
 
-/// The character of a site key for which the escape at the beginning of `text` stands.
+/// The character of a spelled site key for which the escape at the beginning of `text` stands.
 fn spelled(text: &[u8]) -> Option<char> {
     let digits = text.get(..ESCAPE_LENGTH)?.strip_prefix(ESCAPE.as_bytes())?;
     let byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-    (byte.is_ascii_alphanumeric() || byte == b'_').then_some(char::from(byte))
+    (byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'%')).then_some(char::from(byte))
 }
 
 struct Writing {
@@ -108,23 +107,17 @@ impl Writing {
     }
 
     fn string(&mut self, string: &str, site_key: &SiteKey) {
-        let holds_key = string.contains(site_key.expose());
+        let without = site_key.taken_from(string);
+        let left = without.as_deref().unwrap_or(string);
         match self.member.take() {
-            Some(begin) if holds_key && self.is_named_key(begin) && is_key(string, site_key) => {
+            Some(begin) if without.is_some() && self.is_named_key(begin) && is_key(string, site_key) => {
                 self.drop_member(begin);
             }
-            Some(_) => self.write(string, holds_key, site_key),
+            Some(_) => self.out.push_str(left),
             None => {
                 self.member = Some(self.out.len());
-                self.write(string, holds_key, site_key);
+                self.out.push_str(left);
             }
-        }
-    }
-
-    fn write(&mut self, string: &str, holds_key: bool, site_key: &SiteKey) {
-        match holds_key {
-            true => self.out.push_str(&string.replace(site_key.expose(), SHORTENED)),
-            false => self.out.push_str(string),
         }
     }
 
@@ -208,8 +201,16 @@ mod tests {
             ),
             (r#"{"a":"\u0073\u0074k_other"}"#, r#"{"a":"\u0073\u0074k_other"}"#),
             (r#"{"a":"stk_other"}"#, r#"{"a":"stk_other"}"#),
+            (r#"{"u":"k=stk%5FM&q=%41"}"#, r#"{"u":"k=stk_...&q=%41"}"#),
+            (r#"{"u":"%73tk_M","token":"K"}"#, r#"{"u":"stk_..."}"#),
+            (r#"{"u":"stk\u00255fM\u0025"}"#, r#"{"u":"stk_...%"}"#),
+            (r#"{"u":"%73tk_other"}"#, r#"{"u":"%73tk_other"}"#),
         ] {
-            let whole = |text: &str| text.replace('K', KEY).replace('L', &KEY[3..]);
+            let whole = |text: &str| {
+                text.replace('K', KEY)
+                    .replace('L', &KEY[3..])
+                    .replace('M', &KEY[4..])
+            };
             let (text, expected) = (whole(text), whole(expected));
             let left = without_key(&text, &key);
             assert_eq!(left, expected, "{text}");
