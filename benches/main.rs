@@ -20,6 +20,8 @@ mod process;
 mod table;
 mod bare;
 mod latency;
+mod in_flight;
+mod pooler;
 mod start;
 mod database;
 mod batches;
@@ -52,6 +54,12 @@ async fn main() {
         for commit in [latency::Commit::Lazy, latency::Commit::Durable] {
             latency::measure(&site, commit, &mut table).await;
         }
+    }
+    if is_wanted("in_flight") {
+        in_flight::measure(&site, &mut table).await;
+    }
+    if is_wanted("pooler") {
+        pooler::measure(&site, &mut table).await;
     }
     if is_wanted("start") {
         start::measure(&site, &mut table).await;
