@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use site_tracking::config::Ca;
+use site_tracking::tls;
+
 use crate::bare::event;
 use crate::process;
 use crate::sample::Sample;
@@ -18,6 +21,9 @@ const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Time on a processor until the function asks for its first request.
 const FIRST_POLL_CPU_MS: f64 = 10.0;
+
+/// Time on a processor for a connector that trusts one region's roots.
+const CONNECTOR_CPU_MS: f64 = 5.0;
 
 pub async fn measure(site: &Site, table: &mut Table) {
     table.heading("start of the function (p50 of 30)");
@@ -46,6 +52,7 @@ pub async fn measure(site: &Site, table: &mut Table) {
             format!("{:.2} ms", wall.p50() / 1e3),
         );
     }
+    connectors(table);
     let everybody = everybody(site);
     let system = site.environment_with(&[
         ("LOG_LEVEL", "info"),
@@ -66,6 +73,34 @@ pub async fn measure(site: &Site, table: &mut Table) {
         "the same, system roots against own authority",
         format!("{wall:.2} times, {cpu:.2} times"),
     );
+}
+
+/// What a connector alone costs, in this process. Each kind is made as often; both use what is on the disk's cache.
+fn connectors(table: &mut Table) {
+    let rds = Ca::Rds(Some("eu-west-1".to_owned()));
+    let system = connector_cpu(&Ca::System);
+    tls::skip_system_roots();
+    let rds = connector_cpu(&rds);
+    std::env::remove_var("SSL_CERT_FILE");
+    table.target(
+        "CPU of a connector, roots of Amazon RDS",
+        rds.p50() / 1e3,
+        CONNECTOR_CPU_MS,
+        "ms",
+    );
+    let times = system.p50() / rds.p50();
+    let system = format!("{:.2} ms: {times:.1} times", system.p50() / 1e3);
+    table.figure("CPU of a connector, system roots", system);
+}
+
+fn connector_cpu(ca: &Ca) -> Sample {
+    let mut sample = Sample::default();
+    for _ in 0..STARTS {
+        let before = process::cpu(std::process::id());
+        tls::connector(ca).unwrap();
+        sample.add(process::cpu(std::process::id()) - before);
+    }
+    sample
 }
 
 /// A file with the roots of this system and the server's own.

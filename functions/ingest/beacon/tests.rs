@@ -191,6 +191,16 @@ fn nothing_is_no_event() {
 }
 
 #[test]
+fn the_largest_body_is_most_of_what_a_gateway_hands_over() {
+    const EVENT_BYTES: usize = 6 * 1024 * 1024;
+    let in_base64 = BODY_MAX_BYTES.div_ceil(3) * 4;
+    assert!(
+        in_base64 < EVENT_BYTES && in_base64 > EVENT_BYTES * 3 / 4,
+        "{in_base64}"
+    );
+}
+
+#[test]
 fn limits_hold_at_their_edge() {
     let events = |n: usize| format!("[{}]", vec![r#"{"a":1}"#; n].join(","));
     assert_eq!(read(events(EVENTS_MAX)).unwrap().events.len(), EVENTS_MAX);
