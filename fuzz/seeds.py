@@ -53,15 +53,16 @@ def cases():
 def recorded():
     for path in sorted(RECORDED.glob("*.json")):
         page = json.loads(path.read_text())
+        key = page["site_key"]
         for sent in page["requests"]:
-            body = base64.b64decode(sent["body_base64"])
-            text = body.replace(page["site_key"].encode(), SITE_KEY.encode())
-            request = {name: sent[name] for name in ("method", "query")}
-            request["path"] = sent["path"].replace(page["site_key"], SITE_KEY)
+            request = {name: sent[name].replace(key, SITE_KEY) for name in ("method", "path", "query")}
             request["headers"] = dict(sent["headers"])
-            yield request, text
-            if body.startswith(b"\x1f\x8b"):
-                yield request, gzip.decompress(body)
+            body = base64.b64decode(sent["body_base64"])
+            is_gzip = body.startswith(b"\x1f\x8b")
+            plain = (gzip.decompress(body) if is_gzip else body).replace(key.encode(), SITE_KEY.encode())
+            yield request, plain
+            if is_gzip:
+                yield request, gzip.compress(plain, mtime=0)
 
 
 def ladder(request, body):
