@@ -191,6 +191,20 @@ fn nothing_is_no_event() {
 }
 
 #[test]
+fn a_quarantine_tells_the_byte_at_which_its_own_bytes_go_wrong() {
+    for (body, offset) in [
+        (r#"{"a":"x\u0000"}"#, 7),
+        (r#"[{"b":1},{"a":"\u0000"}]"#, 6),
+        ("a=xyz%00&b=1", 5),
+    ] {
+        let read = read_with(body.as_bytes(), "", Ping::default()).unwrap();
+        let quarantined = read.events.iter().find(|event| event.quarantined.is_some());
+        let payload: Value = serde_json::from_str(&quarantined.unwrap().payload).unwrap();
+        assert_eq!(payload["_quarantine"]["offset"], offset, "{body}");
+    }
+}
+
+#[test]
 fn the_largest_body_is_most_of_what_a_gateway_hands_over() {
     const EVENT_BYTES: usize = 6 * 1024 * 1024;
     let in_base64 = BODY_MAX_BYTES.div_ceil(3) * 4;
