@@ -15,6 +15,10 @@ const INGEST: &str = env!("CARGO_BIN_EXE_ingest");
 mod support_works;
 mod house_rules;
 mod template;
+mod template_choices;
+mod template_rights;
+mod template_watch;
+
 mod make_run;
 mod make_verify;
 mod ingest_answers;
