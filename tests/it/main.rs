@@ -18,6 +18,7 @@ mod template;
 mod template_choices;
 mod template_rights;
 mod template_watch;
+mod template_end_to_end;
 
 mod make_run;
 mod make_verify;
