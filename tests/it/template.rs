@@ -174,7 +174,13 @@ fn the_queue_keeps_what_was_acknowledged_and_an_outage_spends_no_tries() {
         assert_eq!(text(&queue["Condition"]), "HasQueue");
         assert_eq!(text(&queue["DeletionPolicy"]), "RetainExceptOnCreate");
         assert_eq!(text(&queue["UpdateReplacePolicy"]), "Retain");
-        assert_eq!(queue["Properties"]["SqsManagedSseEnabled"].as_bool(), Some(true));
+        let encrypted = &queue["Properties"]["SqsManagedSseEnabled"];
+        assert_eq!(text(&encrypted[0]), "HasKey", "with a key of one's own, else");
+        assert_eq!(encrypted[2].as_bool(), Some(true));
+        assert_eq!(
+            texts(&queue["Properties"]["KmsMasterKeyId"])[..2],
+            ["HasKey", "KeyArn"]
+        );
     }
     let seconds = |queue: &Value, name: &str| queue["Properties"][name].as_u64().unwrap();
     let keeps = seconds(queue, "MessageRetentionPeriod");

@@ -59,6 +59,7 @@ const FREE: &[Options] = &[
     ],
     &["Tracing=on", "Tracing=off"],
     &["AlarmTopic=", "AlarmTopic=arn:aws:sns:t"],
+    &["KeyArn=", "KeyArn=arn:aws:kms:k"],
 ];
 
 /// The least that a stack needs.

@@ -91,8 +91,9 @@ fn each_role_has_the_rights_that_its_function_uses_and_no_other() {
     let mut cases = 0;
     for database in databases() {
         for rest in [
-            ["Queue=on", "ReportBucket=reports", "Tracing=off"],
-            ["Queue=off", "ReportBucket=", "Tracing=on"],
+            ["Queue=on", "ReportBucket=reports", "Tracing=off", "KeyArn="],
+            ["Queue=off", "ReportBucket=", "Tracing=on", "KeyArn=arn:aws:kms:k"],
+            ["Queue=on", "ReportBucket=", "Tracing=on", "KeyArn=arn:aws:kms:k"],
         ] {
             let choice = choice(&[database.clone(), rest.to_vec()].concat());
             let mut stack = Stack::new(translated(), &choice);
@@ -105,7 +106,7 @@ fn each_role_has_the_rights_that_its_function_uses_and_no_other() {
             cases += 1;
         }
     }
-    assert_eq!(cases, 46);
+    assert_eq!(cases, 69);
 }
 
 fn of_ingest(choice: &BTreeMap<String, String>) -> BTreeSet<Right> {
@@ -125,6 +126,11 @@ fn of_ingest(choice: &BTreeMap<String, String>) -> BTreeSet<Right> {
         for queue in ["<OutageQueue.Arn>", "<DeadLetters.Arn>"] {
             all.extend(queue_actions().into_iter().map(|action| right(&action, queue)));
         }
+    }
+    if choice["Queue"] == "on" && !choice["KeyArn"].is_empty() {
+        // By SQS, with the rights of who sends and receives.
+        let actions = ["kms:GenerateDataKey", "kms:Decrypt"];
+        all.extend(actions.map(|action| right(action, &choice["KeyArn"])));
     }
     all
 }

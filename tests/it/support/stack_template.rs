@@ -43,7 +43,7 @@ pub fn choice(values: &[&str]) -> Choice {
 /// One stack: parameters, and what a reference to something outside of the template is.
 pub struct Stack<'t> {
     template: &'t Value,
-    parameters: BTreeMap<String, Value>,
+    choice: Choice,
     conditions: BTreeMap<String, bool>,
     pub known: BTreeMap<String, Value>,
     pub faults: BTreeSet<String>,
@@ -56,14 +56,8 @@ type Found = Option<Value>;
 
 impl<'t> Stack<'t> {
     pub fn new(template: &'t Value, choice: &Choice) -> Self {
-        let declared = template["Parameters"].as_object().unwrap();
-        let mut parameters: BTreeMap<String, Value> = declared
-            .iter()
-            .filter_map(|(name, parameter)| Some((name.clone(), parameter.get("Default")?.clone())))
-            .collect();
-        for (name, value) in choice {
-            assert!(declared.contains_key(name), "no parameter {name}");
-            parameters.insert(name.clone(), json!(value));
+        for name in choice.keys() {
+            assert!(template["Parameters"].get(name).is_some(), "no parameter {name}");
         }
         let known = [
             ("AWS::Region", "eu-west-1"),
@@ -75,7 +69,7 @@ impl<'t> Stack<'t> {
         let known = known.map(|(name, value)| (name.to_owned(), json!(value)));
         let mut stack = Self {
             template,
-            parameters,
+            choice: choice.clone(),
             conditions: BTreeMap::new(),
             known: known.into(),
             faults: BTreeSet::new(),
@@ -236,8 +230,12 @@ impl<'t> Stack<'t> {
         if name == "AWS::NoValue" {
             return None;
         }
-        if let Some(value) = self.parameters.get(name).or_else(|| self.known.get(name)) {
+        if let Some(value) = self.known.get(name) {
             return Some(value.clone());
+        }
+        if let Some(parameter) = self.template["Parameters"].get(name) {
+            let chosen = self.choice.get(name).map(|value| json!(value));
+            return chosen.or_else(|| parameter.get("Default").cloned());
         }
         let resource = name.split('.').next().unwrap();
         self.referred.insert(resource.to_owned());
