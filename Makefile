@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run verify site-key test check check-release chaos chaos-proof fuzz fuzz-proof mutants bench bench-migrate load build tools clean status plan plan-rollback rollback absent
+.PHONY: help run verify site-key test check check-release check-built chaos chaos-proof fuzz fuzz-proof mutants bench bench-migrate load build tools clean status plan plan-rollback rollback absent
 
 bin := .tools/python/bin
 judges := functions/migrate/plan.rs functions/migrate/cfn_event.rs $(addprefix functions/ingest/,route.rs caller.rs caller/** api_event/** beacon.rs beacon/** reply.rs reply/**)
@@ -73,11 +73,21 @@ build: # the release binaries for arm64, as a deploy builds them
 	@tools/install release
 	PATH="$$PWD/.tools/bin:$$PATH" $(bin)/cargo-lambda lambda build --release --arm64 --bins
 
-check-release: build # the release binaries, the deployable that SAM makes of them, make fuzz-proof and make chaos-proof
+check-release: # checkov, the release binaries that SAM makes for both machines, make fuzz-proof and make chaos-proof
+	@tools/install run
+	@tools/install release
 	@tools/install lint
-	PATH="$$PWD/.tools/bin:$$PWD/$(bin):$$PATH" SAM_CLI_TELEMETRY=0 sam build
+	@tools/install checkov
+	tests/stack/checkov
+	@$(MAKE) check-built ARCHITECTURE=arm64
+	@$(MAKE) check-built ARCHITECTURE=x86_64
 	@$(MAKE) fuzz-proof
 	@$(MAKE) chaos-proof
+
+check-built: # what sam build makes for ARCHITECTURE=arm64 or x86_64: machine, size, an answer
+	PATH="$$PWD/.tools/bin:$$PWD/$(bin):$$PATH" SAM_CLI_TELEMETRY=0 sam build \
+		--build-dir target/sam/$(ARCHITECTURE) --parameter-overrides Architecture=$(ARCHITECTURE)
+	$(bin)/python tests/stack/built.py target/sam/$(ARCHITECTURE) $(ARCHITECTURE)
 
 chaos: # faults while senders send, 20 and more of each kind that hit; then what was acknowledged is held against what is stored; SEED= repeats
 	@tools/install test
