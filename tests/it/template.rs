@@ -258,6 +258,21 @@ fn replay_is_bounded_answers_message_by_message_and_leaves_connections_to_live_r
     );
 }
 
+#[test]
+fn the_translator_is_pinned_as_the_linters_have_it() {
+    let blocks = |name: &str| -> Vec<String> {
+        let pins = project_file(&format!("tools/python/{name}.txt")).replace("\n    ", " ");
+        pins.lines().map(str::to_owned).collect()
+    };
+    let (translator, linters) = (blocks("stack"), blocks("lint"));
+    assert!(translator
+        .iter()
+        .any(|pin| pin.starts_with("aws-sam-translator==")));
+    for pin in translator {
+        assert!(linters.contains(&pin), "lint.txt has another {}", &pin[..40]);
+    }
+}
+
 fn texts(list: &Value) -> Vec<String> {
     list.as_sequence().unwrap().iter().map(text).collect()
 }

@@ -277,7 +277,7 @@ fn nobody_else_has_rights_and_what_is_open_to_all_is_only_forbidden() {
     }
 }
 
-fn text_of_folder(folder: &Path) -> String {
+pub fn text_of_folder(folder: &Path) -> String {
     let mut text = String::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

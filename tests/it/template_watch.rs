@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{json, Value};
 
 use crate::support::stack_template::{choice, names_in, text_of, translated, Stack};
+use crate::support::tools;
+use crate::template_rights::text_of_folder;
 
 /// What the functions write into their log lines, with the one dimension `Stack`.
 pub const NAMESPACE: &str = "SiteTracking";
@@ -253,6 +255,18 @@ fn each_alarm_looks_at_its_metric_and_says_what_it_means_and_what_to_do() {
             "{name}: {says}"
         );
     }
+}
+
+#[test]
+fn each_metric_that_is_known_here_is_named_by_the_functions() {
+    let code = text_of_folder(&tools::project().join("functions"));
+    for name in [OF_INGEST, OF_MEASURE].concat() {
+        assert!(
+            code.contains(&format!("(\"{name}\"")),
+            "no function writes {name}"
+        );
+    }
+    assert!(code.contains(&format!("\"{NAMESPACE}\"")) && code.contains(&format!("\"{}\"", STACK.0)));
 }
 
 #[test]
