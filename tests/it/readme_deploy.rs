@@ -200,6 +200,8 @@ fn each_parameter_output_and_alarm_that_the_readme_names_is_the_templates() {
         "Drop",
         "UnreservedConcurrentExecution",
     ]);
+    known.extend([OF_INGEST, OF_MEASURE].concat());
+    known.extend(["Stack", "Tag", "SiteTracking"]);
     let readme = readme();
     let code = readme.split('`').skip(1).step_by(2);
     let names = code.filter(|text| {
