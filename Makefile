@@ -84,8 +84,9 @@ check-release: # checkov, the release binaries that SAM makes for both machines,
 	@$(MAKE) fuzz-proof
 	@$(MAKE) chaos-proof
 
+check-built: vendored = $(if $(filter x86_64,$(ARCHITECTURE)),RUSTFLAGS='--cfg vendored_openssl')
 check-built: # what sam build makes for ARCHITECTURE=arm64 or x86_64: machine, size, an answer
-	PATH="$$PWD/.tools/bin:$$PWD/$(bin):$$PATH" SAM_CLI_TELEMETRY=0 sam build \
+	PATH="$$PWD/.tools/bin:$$PWD/$(bin):$$PATH" SAM_CLI_TELEMETRY=0 $(vendored) sam build \
 		--build-dir target/sam/$(ARCHITECTURE) --parameter-overrides Architecture=$(ARCHITECTURE)
 	$(bin)/python tests/stack/built.py target/sam/$(ARCHITECTURE) $(ARCHITECTURE)
 
@@ -120,8 +121,11 @@ bench-migrate: # times of deploy, rehearsal and delete, who waits for them, and 
 	@tools/install test
 	@cargo bench --bench migrate
 
-tools: # the pinned tools of make test, in .tools/
+tools: # all pinned tools, in .tools/, for tests and for a deploy; prints the line that puts them on the path
 	@tools/install test
+	@tools/install lint
+	@tools/install release
+	@echo 'export PATH="$(CURDIR)/.tools/bin:$(CURDIR)/$(bin):$$PATH"'
 
 clean: # remove what was built and installed
 	rm -rf target .aws-sam .tools

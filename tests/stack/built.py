@@ -101,6 +101,8 @@ def main(folder, architecture):
         (machine,) = struct.unpack("<H", head[18:20])
         if head[:4] != b"\x7fELF" or machine != MACHINES[architecture]:
             sys.exit(f"error: {program} is no program for {architecture}: machine {machine}")
+        if b"libssl.so" in program.read_bytes():
+            sys.exit(f"error: {program} needs an OpenSSL that the runtime may not have: build it with --cfg vendored_openssl")
         told = f"{function}: {architecture}, {os.path.getsize(program) / 1e6:.1f} MB"
         if platform.machine() == architecture.replace("arm64", "aarch64"):
             answered = answer(program, event)
