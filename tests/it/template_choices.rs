@@ -433,6 +433,15 @@ fn what_holds_data_has_policies_for_its_end_and_logs_are_kept_for_a_time() {
         }
     }
     assert_eq!(found.len(), 2 + 2 + 3, "{found:?}");
+    for (function, group) in [("IngestFunction", "IngestLog"), ("MigrateFunction", "MigrateLog")] {
+        let logging = &template["Resources"][function]["Properties"]["LoggingConfig"];
+        assert_eq!(logging["LogGroup"], json!({"Ref": group}));
+        // What the function decides to say is not left out by the platform.
+        assert_eq!(
+            (&logging["LogFormat"], &logging["ApplicationLogLevel"]),
+            (&json!("JSON"), &json!("DEBUG"))
+        );
+    }
 }
 
 #[test]
