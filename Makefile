@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run verify test check check-release chaos chaos-proof fuzz fuzz-proof mutants bench bench-migrate load build tools clean status plan plan-rollback rollback absent
+.PHONY: help run verify site-key test check check-release check-built chaos chaos-proof fuzz fuzz-proof mutants bench bench-migrate load build tools clean status plan plan-rollback rollback absent
 
 bin := .tools/python/bin
 judges := functions/migrate/plan.rs functions/migrate/cfn_event.rs $(addprefix functions/ingest/,route.rs caller.rs caller/** api_event/** beacon.rs beacon/** reply.rs reply/**)
@@ -32,6 +32,9 @@ run: # PostgreSQL, V001, a key and the ingest function on this machine, until Ct
 verify: # the deployment checklist of any database, by DATABASE_URL or DB_*; ARGS=--help
 	@cargo build --quiet --example verify
 	@"$${CARGO_TARGET_DIR:-target}/debug/examples/verify" $(ARGS)
+
+site-key: # draw a site key, for the parameter FirstSiteKey
+	@tools/site-key
 
 status: # what there is, who owns it, what waits; of the functions that run on PORT
 	@$(invoke) '{"action":"status"}'
@@ -70,11 +73,22 @@ build: # the release binaries for arm64, as a deploy builds them
 	@tools/install release
 	PATH="$$PWD/.tools/bin:$$PATH" $(bin)/cargo-lambda lambda build --release --arm64 --bins
 
-check-release: build # the release binaries, the deployable that SAM makes of them, make fuzz-proof and make chaos-proof
+check-release: # checkov, the release binaries that SAM makes for both machines, make fuzz-proof and make chaos-proof
+	@tools/install run
+	@tools/install release
 	@tools/install lint
-	PATH="$$PWD/.tools/bin:$$PWD/$(bin):$$PATH" SAM_CLI_TELEMETRY=0 sam build
+	@tools/install checkov
+	tests/stack/checkov
+	@$(MAKE) check-built ARCHITECTURE=arm64
+	@$(MAKE) check-built ARCHITECTURE=x86_64
 	@$(MAKE) fuzz-proof
 	@$(MAKE) chaos-proof
+
+check-built: vendored = $(if $(filter x86_64,$(ARCHITECTURE)),RUSTFLAGS='--cfg vendored_openssl')
+check-built: # what sam build makes for ARCHITECTURE=arm64 or x86_64: machine, size, an answer
+	PATH="$$PWD/.tools/bin:$$PWD/$(bin):$$PATH" SAM_CLI_TELEMETRY=0 $(vendored) sam build \
+		--build-dir target/sam/$(ARCHITECTURE) --parameter-overrides Architecture=$(ARCHITECTURE)
+	$(bin)/python tests/stack/built.py target/sam/$(ARCHITECTURE) $(ARCHITECTURE)
 
 chaos: # faults while senders send, 20 and more of each kind that hit; then what was acknowledged is held against what is stored; SEED= repeats
 	@tools/install test
@@ -107,8 +121,11 @@ bench-migrate: # times of deploy, rehearsal and delete, who waits for them, and 
 	@tools/install test
 	@cargo bench --bench migrate
 
-tools: # the pinned tools of make test, in .tools/
+tools: # all pinned tools, in .tools/, for tests and for a deploy; prints the line that puts them on the path
 	@tools/install test
+	@tools/install lint
+	@tools/install release
+	@echo 'export PATH="$(CURDIR)/.tools/bin:$(CURDIR)/$(bin):$$PATH"'
 
 clean: # remove what was built and installed
 	rm -rf target .aws-sam .tools

@@ -120,7 +120,7 @@ pub async fn create(client: &Client, wanted: Wanted) -> Result<Map<String, Value
 }
 
 /// `tenant_hk` of exactly one tenant; where there is no table of tenants, the hash of its business key.
-async fn tenant(client: &Client, tenant_bk: &str) -> Result<Vec<u8>, Failure> {
+pub(super) async fn tenant(client: &Client, tenant_bk: &str) -> Result<Vec<u8>, Failure> {
     let rows = client
         .query_typed("select pg_catalog.to_regclass('auth.tenant_h') is not null", &[])
         .await?;
@@ -266,7 +266,7 @@ pub async fn list(client: &Client, tenant_bk: Option<&str>) -> Result<Map<String
     ]))
 }
 
-fn without_layer(failure: Failure) -> Failure {
+pub(super) fn without_layer(failure: Failure) -> Failure {
     if failure.is(&SqlState::UNDEFINED_TABLE) || failure.is(&SqlState::INVALID_SCHEMA_NAME) {
         return Failure {
             remedy: Some("apply V001 first: deploy the stack, or {\"action\": \"apply\"}".to_owned()),

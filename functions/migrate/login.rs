@@ -251,6 +251,7 @@ mod tests {
         Login {
             name: "web \"x\"".to_owned(),
             connection_limit: 7,
+            proof: None,
         }
     }
 

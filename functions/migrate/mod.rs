@@ -32,6 +32,7 @@ pub mod run;
 pub mod login;
 pub mod record;
 pub mod keys;
+pub mod first_key;
 pub mod key_count;
 pub mod origin;
 pub mod checklist;

@@ -8,6 +8,7 @@ use crate::config::{self, withheld, Environment, Function, Invalid};
 
 use super::failure::{Failure, Kind};
 use super::fields::Fields;
+use super::login::Proof;
 use super::plan::OnDelete;
 
 /// Login that ingest has where the stack names none.
@@ -41,6 +42,8 @@ pub struct Login {
     pub name: String,
     /// How many connections it may have at once; -1: any number.
     pub connection_limit: i32,
+    /// How it proves itself; `None`: as the migrator does.
+    pub proof: Option<Proof>,
 }
 
 /// The database that the properties name, with the secret of the environment.
@@ -88,7 +91,21 @@ pub fn login(properties: &Fields<'_>, user: &str, limit: &str) -> Result<Login, 
     Ok(Login {
         name,
         connection_limit,
+        proof: None,
     })
+}
+
+/// `IngestAuth`: the migrator may log in with a secret where ingest takes tokens.
+///
+/// # Errors
+/// A value that is none of the three.
+pub fn ingest_proof(properties: &Fields<'_>) -> Result<Option<Proof>, Failure> {
+    match properties.text("IngestAuth").as_deref() {
+        None => Ok(None),
+        Some("iam") => Ok(Some(Proof::Iam)),
+        Some("secret" | "password") => Ok(Some(Proof::Password)),
+        Some(other) => Err(property("IngestAuth", "must be iam, secret or password", other)),
+    }
 }
 
 /// `OnDelete`; where nothing is said, rows are kept.
@@ -167,6 +184,20 @@ mod tests {
             let login = login(&Fields::of(&json), "IngestUser", "IngestConnectionLimit").ok();
             let found = login.as_ref().map(|l| (l.name.as_str(), l.connection_limit));
             assert_eq!(found, is, "{json}");
+        }
+    }
+
+    #[test]
+    fn ingest_may_prove_itself_in_another_way_than_the_migrator() {
+        for (json, is) in [
+            ("{}", Some(None)),
+            (r#"{"IngestAuth":"iam"}"#, Some(Some(Proof::Iam))),
+            (r#"{"IngestAuth":"secret"}"#, Some(Some(Proof::Password))),
+            (r#"{"IngestAuth":"password"}"#, Some(Some(Proof::Password))),
+            (r#"{"IngestAuth":"token"}"#, None),
+        ] {
+            let json = raw(json);
+            assert_eq!(ingest_proof(&Fields::of(&json)).ok(), is, "{json}");
         }
     }
 

@@ -14,14 +14,15 @@ use super::cfn_event::{Envelope, Request};
 use super::checklist::says::Says;
 use super::failure::Failure;
 use super::fields::Fields;
+use super::first_key::{self, FirstKey};
 use super::guard;
 use super::keep;
 use super::plan::{OnDelete, Owner, Wish};
-use super::properties;
+use super::properties::{self, Login};
 use super::report::Report;
 use super::run::{self, Ending, Order};
 use super::time_left::{self, Work};
-use crate::config::Environment;
+use crate::config::{Database, Environment};
 
 /// What came of a request: the answer, and what the log tells beside it.
 pub struct Fulfilled {
@@ -91,6 +92,10 @@ async fn work(
         return Ok(reason_only("OnDelete is Retain: everything stays as it is"));
     }
     let order = order(&resource, envelope, request, on_delete)?;
+    let first_key = match request {
+        Request::Delete => None,
+        Request::Create | Request::Update => FirstKey::of(&resource)?,
+    };
     let database = properties::database(&resource, environment)?;
     let end = time_left::end_of(work_of(request), deadline_ms, std::time::SystemTime::now())?;
     #[cfg(feature = "provoke-panic")]
@@ -101,7 +106,9 @@ async fn work(
     let mut report = guard::finish(end, async move {
         #[cfg(feature = "provoke-panic")]
         assert_eq!(provoked, None, "provoked");
-        run::run(&database, &order, end).await
+        let mut report = run::run(&database, &order, end).await?;
+        report.notes.extend(registered(first_key, &database).await?);
+        Ok(report)
     })
     .await?;
     report.notes.extend(notes);
@@ -110,6 +117,16 @@ async fn work(
         report.notes.push(kept);
     }
     Ok(report)
+}
+
+/// Behind the commit: what fails here has made something.
+async fn registered(first: Option<FirstKey>, database: &Database) -> Result<Option<String>, Failure> {
+    let Some(first) = first else { return Ok(None) };
+    let registering = first.register(database).await;
+    registering.map_err(|failure| Failure {
+        may_have_made: true,
+        ..failure
+    })
 }
 
 fn work_of(request: Request) -> Work {
@@ -142,7 +159,10 @@ fn order(
             ending: Ending::Commit,
         });
     }
-    let login = properties::login(resource, "IngestUser", "IngestConnectionLimit")?;
+    let login = Login {
+        proof: properties::ingest_proof(resource)?,
+        ..properties::login(resource, "IngestUser", "IngestConnectionLimit")?
+    };
     Ok(Order {
         wish: Wish::Have(Some(owner)),
         login: Some(login),
@@ -166,6 +186,9 @@ fn notes(event: &Fields<'_>, resource: &Fields<'_>, request: Request) -> Vec<Str
                  not wanted"
             ));
         }
+    }
+    if request == Request::Update && first_key::was_replaced(&old, resource) {
+        notes.push("the former FirstSiteKey stays good until revoke_key ends it".to_owned());
     }
     match resource.text("MigrationChecksum") {
         Some(named) if request != Request::Delete && named != V001.checksum() => notes.push(

@@ -15,6 +15,12 @@ const INGEST: &str = env!("CARGO_BIN_EXE_ingest");
 mod support_works;
 mod house_rules;
 mod template;
+mod template_choices;
+mod template_rights;
+mod template_watch;
+mod template_end_to_end;
+mod readme_deploy;
+
 mod make_run;
 mod make_verify;
 mod ingest_answers;

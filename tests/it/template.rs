@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use site_tracking::config::{Function, VARIABLES};
 use site_tracking::db::CONNECT_TIMEOUT;
 use site_tracking::ingest::keeper::LANDING_TIMEOUT_BEFORE_QUEUE;
 use site_tracking::ingest::landing::{CALL_TIMEOUT, LANDING_TIMEOUT};
@@ -14,10 +13,7 @@ use yaml_serde::Value;
 use crate::support::function::REMAINING;
 use crate::support::tools;
 
-const FUNCTIONS: [(&str, &str, Function); 2] = [
-    ("IngestFunction", "ingest", Function::Ingest),
-    ("MigrateFunction", "migrate", Function::Migrate),
-];
+const FUNCTIONS: [(&str, &str); 2] = [("IngestFunction", "ingest"), ("MigrateFunction", "migrate")];
 
 /// An HTTP API waits no longer for a function, whatever that is allowed.
 const GATEWAY_SECONDS: u64 = 30;
@@ -32,37 +28,9 @@ fn each_binary_of_the_package_is_built_for_its_function() {
         })
         .collect();
     assert_eq!(built, binaries());
-    for (resource, binary, _) in FUNCTIONS {
+    for (resource, binary) in FUNCTIONS {
         let function = &resources("AWS::Serverless::Function")[resource];
         assert_eq!(text(&function["Metadata"]["BuildProperties"]["Binary"]), binary);
-    }
-}
-
-#[test]
-fn each_variable_that_a_function_must_have_is_set_and_none_that_it_does_not_read() {
-    for (resource, _, function) in FUNCTIONS {
-        let set = variables_of(resource);
-        for name in set.keys() {
-            let read = VARIABLES
-                .iter()
-                .any(|v| v.name == name && v.functions.contains(&function));
-            assert!(read, "{resource} sets {name}, which {function:?} does not read");
-        }
-        for variable in VARIABLES.iter().filter(|v| v.functions.contains(&function)) {
-            let name = variable.name;
-            let by_lambda = name.starts_with("AWS_") && name != "AWS_ENDPOINT_URL";
-            let for_passwords = name.ends_with("_PASSWORD") || name.ends_with("_SECRET_ARN");
-            assert_eq!(
-                by_lambda || for_passwords,
-                variable.meaning.contains("where DB_AUTH is"),
-                "{name}"
-            );
-            assert!(
-                set.contains_key(name) || variable.default.is_some() || by_lambda || for_passwords,
-                "{resource} does not set {name}, which has no default"
-            );
-        }
-        assert_eq!(set["DB_AUTH"], "iam", "with passwords {resource} would lack one");
     }
 }
 
@@ -183,64 +151,8 @@ fn statement_timeout_seconds() -> u64 {
 }
 
 #[test]
-fn each_function_may_log_in_as_its_own_user_and_migrate_may_keep_its_reports_and_nothing_else() {
-    let functions = resources("AWS::Serverless::Function");
-    for (resource, user, others) in [
-        ("IngestFunction", "IngestUser", 0),
-        ("MigrateFunction", "MigratorUser", 1),
-    ] {
-        let policies = functions[resource]["Properties"]["Policies"]
-            .as_sequence()
-            .unwrap();
-        assert_eq!(policies.len(), 1 + others, "{resource}");
-        for reports in &policies[1..] {
-            assert_eq!(text(&reports[0]), "KeepsReports");
-            let statement = &reports[1]["Statement"][0];
-            assert_eq!(text(&statement["Action"]), "s3:PutObject");
-            assert!(text(&statement["Resource"]).ends_with(":s3:::${ReportBucket}/V001/*"));
-        }
-        let statements = policies[0]["Statement"].as_sequence().unwrap();
-        assert_eq!(statements.len(), 1, "{resource}");
-        assert_eq!(text(&statements[0]["Action"]), "rds-db:connect");
-        let whom = text(&statements[0]["Resource"]);
-        assert!(
-            whom.ends_with(&format!(":dbuser:${{DatabaseResourceId}}/${{{user}}}")),
-            "{resource}: {whom}"
-        );
-    }
-}
-
-#[test]
-fn the_custom_resource_and_the_functions_speak_of_the_same_database() {
-    let layer = raw_layer();
-    for (property, variable) in [
-        ("DatabaseHost", "DB_HOST"),
-        ("DatabasePort", "DB_PORT"),
-        ("DatabaseName", "DB_NAME"),
-        ("DatabaseAuth", "DB_AUTH"),
-        ("DatabaseCa", "DB_CA"),
-    ] {
-        for (resource, _, _) in FUNCTIONS {
-            assert_eq!(
-                text(&layer[property]),
-                variables_of(resource)[variable],
-                "{property}"
-            );
-        }
-    }
-    assert_eq!(
-        text(&layer["IngestUser"]),
-        variables_of("IngestFunction")["DB_USER"]
-    );
-    assert_eq!(
-        text(&layer["MigratorUser"]),
-        variables_of("MigrateFunction")["DB_MIGRATOR_USER"]
-    );
-}
-
-#[test]
 fn each_property_of_the_custom_resource_is_read_by_migrate_and_given_by_make_run() {
-    let readers = ["properties", "resource", "checklist/says"]
+    let readers = ["properties", "resource", "first_key", "checklist/says"]
         .map(|name| project_file(&format!("functions/migrate/{name}.rs")))
         .concat();
     let make_run = project_file("tools/run/deploy.rs");
@@ -262,7 +174,13 @@ fn the_queue_keeps_what_was_acknowledged_and_an_outage_spends_no_tries() {
         assert_eq!(text(&queue["Condition"]), "HasQueue");
         assert_eq!(text(&queue["DeletionPolicy"]), "RetainExceptOnCreate");
         assert_eq!(text(&queue["UpdateReplacePolicy"]), "Retain");
-        assert_eq!(queue["Properties"]["SqsManagedSseEnabled"].as_bool(), Some(true));
+        let encrypted = &queue["Properties"]["SqsManagedSseEnabled"];
+        assert_eq!(text(&encrypted[0]), "HasKey", "with a key of one's own, else");
+        assert_eq!(encrypted[2].as_bool(), Some(true));
+        assert_eq!(
+            texts(&queue["Properties"]["KmsMasterKeyId"])[..2],
+            ["HasKey", "KeyArn"]
+        );
     }
     let seconds = |queue: &Value, name: &str| queue["Properties"][name].as_u64().unwrap();
     let keeps = seconds(queue, "MessageRetentionPeriod");
@@ -287,7 +205,7 @@ fn the_queue_keeps_what_was_acknowledged_and_an_outage_spends_no_tries() {
 }
 
 #[test]
-fn the_queue_is_spoken_to_over_tls_by_the_ingest_function_alone() {
+fn the_queue_is_spoken_to_over_tls_alone() {
     let policy = &resources("AWS::SQS::QueuePolicy")["QueuePolicy"]["Properties"];
     let both = ["OutageQueue", "DeadLetters"];
     assert_eq!(texts(&policy["Queues"]), both);
@@ -302,9 +220,6 @@ fn the_queue_is_spoken_to_over_tls_by_the_ingest_function_alone() {
     );
     let both = both.map(|name| format!("{name}.Arn"));
     assert_eq!(texts(&statement["Resource"]), both);
-    let rights = &resources("AWS::IAM::Policy")["QueueRights"]["Properties"];
-    assert_eq!(texts(&rights["Roles"]), ["IngestFunctionRole"]);
-    assert_eq!(texts(&rights["PolicyDocument"]["Statement"][0]["Resource"]), both);
 }
 
 #[test]
@@ -312,7 +227,11 @@ fn replay_is_bounded_answers_message_by_message_and_leaves_connections_to_live_r
     let mapping = resources("AWS::Lambda::EventSourceMapping")["Replay"].clone();
     assert_eq!(text(&mapping["Condition"]), "HasQueue");
     let mapping = &mapping["Properties"];
-    assert_eq!(text(&mapping["FunctionName"]), "IngestFunction");
+    assert_eq!(
+        text(&mapping["FunctionName"]),
+        "IngestFunction.Version",
+        "the alias counts requests alone"
+    );
     assert_eq!(text(&mapping["EventSourceArn"]), "OutageQueue.Arn");
     assert_eq!(
         texts(&mapping["FunctionResponseTypes"]),
@@ -339,23 +258,27 @@ fn replay_is_bounded_answers_message_by_message_and_leaves_connections_to_live_r
     );
 }
 
+#[test]
+fn the_translator_is_pinned_as_the_linters_have_it() {
+    let blocks = |name: &str| -> Vec<String> {
+        let pins = project_file(&format!("tools/python/{name}.txt")).replace("\n    ", " ");
+        pins.lines().map(str::to_owned).collect()
+    };
+    let (translator, linters) = (blocks("stack"), blocks("lint"));
+    assert!(translator
+        .iter()
+        .any(|pin| pin.starts_with("aws-sam-translator==")));
+    for pin in translator {
+        assert!(linters.contains(&pin), "lint.txt has another {}", &pin[..40]);
+    }
+}
+
 fn texts(list: &Value) -> Vec<String> {
     list.as_sequence().unwrap().iter().map(text).collect()
 }
 
 fn raw_layer() -> Value {
     resources("Custom::SiteTrackingRawLayer")["RawLayer"]["Properties"].clone()
-}
-
-fn variables_of(resource: &str) -> BTreeMap<String, String> {
-    let functions = resources("AWS::Serverless::Function");
-    let set = functions[resource]["Properties"]["Environment"]["Variables"]
-        .as_mapping()
-        .unwrap()
-        .clone();
-    set.iter()
-        .map(|(name, value)| (text(name), value.as_str().unwrap_or("a condition's").to_owned()))
-        .collect()
 }
 
 /// The resources of one type, by name.

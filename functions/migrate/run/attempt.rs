@@ -63,10 +63,11 @@ pub(super) async fn attempt(
     end: Instant,
 ) -> Result<Report, Failure> {
     let client = db::connect(database).await?;
-    let proof = match database.auth {
+    let own = order.login.as_ref().and_then(|login| login.proof);
+    let proof = own.unwrap_or(match database.auth {
         Auth::Iam(_) => Proof::Iam,
         Auth::Password(_) | Auth::Secret { .. } => Proof::Password,
-    };
+    });
     let mut attempt = Attempt {
         client: &client,
         database,

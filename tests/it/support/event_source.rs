@@ -19,7 +19,7 @@ const BATCH: usize = 10;
 
 /// A queue and its dead letters.
 pub struct EventSource {
-    moto: &'static Moto,
+    pub moto: &'static Moto,
     pub url: String,
     pub dead_letters_url: String,
 }
