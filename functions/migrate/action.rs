@@ -71,6 +71,7 @@ async fn dispatch(
 ) -> Result<Map<String, Value>, Failure> {
     let action = asked::asked(&Fields::of(event), request_id)?;
     environment.log_level()?;
+    environment.stack_name()?;
     let database = environment.database(Function::Migrate)?;
     let end = time_left::end_of(Work::Direct, deadline_ms, std::time::SystemTime::now())?;
     guard::finish(end, perform_on(database, action, end)).await

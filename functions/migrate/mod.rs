@@ -172,7 +172,7 @@ struct DeployLine<'a> {
 }
 
 /// Logs where a panic was. Its message is left out: it may quote what was being worked on.
-pub fn log_panic(log: Log, panic: &PanicHookInfo<'_>) {
+pub fn log_panic(log: &Log, panic: &PanicHookInfo<'_>) {
     let at = panic.location().map(|at| format!("{}:{}", at.file(), at.line()));
     log.fault(&json!({ "function": "migrate", "outcome": "panic", "at": at }));
 }
