@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run verify test check check-release chaos chaos-proof fuzz fuzz-proof mutants bench bench-migrate load build tools clean status plan plan-rollback rollback absent
+.PHONY: help run verify doctor test check check-release chaos chaos-proof fuzz fuzz-proof mutants bench bench-migrate load build tools clean status plan plan-rollback rollback absent
 
 bin := .tools/python/bin
 judges := functions/migrate/plan.rs functions/migrate/cfn_event.rs $(addprefix functions/ingest/,route.rs caller.rs caller/** api_event/** beacon.rs beacon/** reply.rs reply/**)
@@ -32,6 +32,10 @@ run: # PostgreSQL, V001, a key and the ingest function on this machine, until Ct
 verify: # the deployment checklist of any database, by DATABASE_URL or DB_*; ARGS=--help
 	@cargo build --quiet --example verify
 	@"$${CARGO_TARGET_DIR:-target}/debug/examples/verify" $(ARGS)
+
+doctor: # what stands between this machine and a database, by DATABASE_URL or DB_*; ARGS=--json
+	@cargo build --quiet --example verify
+	@"$${CARGO_TARGET_DIR:-target}/debug/examples/verify" doctor $(ARGS)
 
 status: # what there is, who owns it, what waits; of the functions that run on PORT
 	@$(invoke) '{"action":"status"}'

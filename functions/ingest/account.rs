@@ -10,7 +10,7 @@ use serde::Serialize;
 mod queue;
 mod tally;
 
-pub use queue::{acted, replayed, Batch};
+pub use queue::{acted, examined, replayed, Batch};
 
 use super::beacon::{self, Beacon, Coding};
 use super::failure::{Failure, Fault, Flaw};

@@ -23,7 +23,7 @@ mod verdict;
 
 pub use call::{Answer, Audit, EventRow};
 pub use server::{CallError, Server};
-pub use verdict::verdict;
+pub use verdict::{may_call, verdict};
 
 use course::{Called, Course};
 

@@ -29,6 +29,7 @@ pub mod landing;
 pub mod queue;
 pub mod replay;
 pub mod dead_letters;
+pub mod doctor;
 mod plants;
 pub mod explain;
 pub mod health;
@@ -100,6 +101,8 @@ pub enum Answer {
     Kept(replay::Kept),
     /// To an operator.
     Report(dead_letters::Report),
+    /// To an operator who asks what is wrong.
+    Page(doctor::Page),
 }
 
 /// The function between its requests: its connections, room for bodies, and what the breaker remembers.
@@ -143,6 +146,9 @@ impl Ingest {
                 return Answer::Kept(Box::pin(self.replay(&deliveries, request_id)).await);
             }
             if let Some(action) = dead_letters::action(event) {
+                if action == dead_letters::Action::Doctor {
+                    return Answer::Page(Box::pin(self.examine(request_id)).await);
+                }
                 return Answer::Report(Box::pin(self.act(action, request_id)).await);
             }
         }
@@ -174,6 +180,13 @@ impl Ingest {
         let report = dead_letters::act(action, self.keeper.queue.as_ref()).await;
         account::acted(&self.log, request_id, &report);
         report
+    }
+
+    async fn examine(&self, request_id: &str) -> doctor::Page {
+        let keeper = &self.keeper;
+        let page = doctor::examine(&keeper.database, keeper.queue.as_ref()).await;
+        account::examined(&self.log, request_id, &page);
+        page
     }
 
     async fn reply(&self, event: &ApiEvent<'_>, request_id: &str) -> Reply {

@@ -5,6 +5,7 @@
 //! format", Amazon CloudWatch). A metric that is named has to be a number in the same line. Each set of dimensions is a
 //! metric of its own and paid for: a stack, and a tag of a closed list, are all there are.
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use serde::Serialize;
@@ -23,23 +24,24 @@ pub const TAG: &str = "Tag";
 #[serde(rename_all = "PascalCase")]
 pub struct Metrics {
     timestamp: u64,
-    cloud_watch_metrics: &'static [Directive],
+    cloud_watch_metrics: Cow<'static, [Directive]>,
 }
 
 /// Which fields are metrics, told apart by which.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Directive {
     namespace: &'static str,
     dimensions: &'static [&'static [&'static str]],
-    metrics: &'static [Metric],
+    metrics: Cow<'static, [Metric]>,
 }
 
 /// One field.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Metric {
-    name: &'static str,
+    /// The field.
+    pub name: &'static str,
     unit: Unit,
 }
 
@@ -60,22 +62,30 @@ pub enum Unit {
 
 impl Metrics {
     /// These, as of now.
-    pub fn now(directives: &'static [Directive]) -> Self {
+    pub fn now(directives: impl Into<Cow<'static, [Directive]>>) -> Self {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         Self {
             timestamp: u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX),
-            cloud_watch_metrics: directives,
+            cloud_watch_metrics: directives.into(),
         }
     }
 }
 
 impl Directive {
+    /// Those of a stack's metrics that could be had.
+    pub fn of_stack(metrics: Vec<Metric>) -> Self {
+        Self {
+            metrics: Cow::Owned(metrics),
+            ..Self::by_stack(&[])
+        }
+    }
+
     /// Metrics of a stack.
     pub const fn by_stack(metrics: &'static [Metric]) -> Self {
         Self {
             namespace: NAMESPACE,
             dimensions: &[&[STACK]],
-            metrics,
+            metrics: Cow::Borrowed(metrics),
         }
     }
 
@@ -84,7 +94,7 @@ impl Directive {
         Self {
             namespace: NAMESPACE,
             dimensions: &[&[STACK, TAG]],
-            metrics,
+            metrics: Cow::Borrowed(metrics),
         }
     }
 }

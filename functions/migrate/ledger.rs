@@ -218,7 +218,7 @@ pub async fn status(client: &Client, migration: &Migration) -> Result<Map<String
     put("events", events(client, &found).await?);
     put("last_attempts", last_attempts(client).await?);
     if has_events(&found) {
-        status.extend(backlog::figures(client).await?);
+        status.extend(backlog::figures(client, &backlog::FIGURES, None).await?);
     }
     Ok(status)
 }

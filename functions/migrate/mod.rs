@@ -27,6 +27,9 @@ pub mod ledger;
 pub mod predecessor;
 pub mod shape;
 pub mod backlog;
+pub mod measure;
+pub mod recent;
+pub mod doctor;
 pub mod plan;
 pub mod run;
 pub mod login;
@@ -136,15 +139,19 @@ impl Migrate {
             invocation.deadline_ms,
         )
         .await;
-        let line = json!({
+        let mut line = json!({
             "function": "migrate",
             "request_id": invocation.request_id,
+            "Stack": self.log.stack(),
             "action": answer.get("action"),
             "ok": answer.get("ok"),
             "outcome": answer.get("outcome"),
             "api_key_hk": answer.get("api_key_hk"),
             "failure": answer.get("error"),
         });
+        if let Value::Object(line) = &mut line {
+            line.append(&mut measure::as_metrics(&answer));
+        }
         if answer.get("error").is_none() {
             self.log.outcome(&line);
         } else {

@@ -133,6 +133,14 @@ fn row(name: &str) -> Row {
             empty,
             ("verbose", Start("must be info or debug, got 7 characters")),
         ),
+        "STACK_NAME" => password(
+            Well,
+            empty,
+            (
+                "a stack",
+                Start("must be up to 128 letters, digits, hyphens, underscores and points, got 7 characters"),
+            ),
+        ),
         "AWS_REGION" => iam(
             Start("is not set; set it to region of the database"),
             empty,

@@ -57,6 +57,7 @@ mod migrate_rights;
 mod migrate_cfn;
 mod migrate_readme;
 mod migrate_status;
+mod migrate_watch;
 mod migrate_at_once;
 mod migrate_checklist;
 mod migrate_checklist_deploy;

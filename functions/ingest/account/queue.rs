@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::super::dead_letters::Report;
+use super::super::doctor::Page;
 use super::super::landing::Effort;
 use super::super::replay::Replayed;
 use super::{milliseconds, Start};
@@ -113,8 +114,11 @@ struct Acted<'a> {
     request_id: &'a str,
     outcome: &'static str,
     ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     dead_letters: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     replayed: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
 }
 
@@ -127,5 +131,17 @@ pub fn acted(log: &Log, request_id: &str, report: &Report) {
         dead_letters: report.dead_letters,
         replayed: report.replayed,
         error: report.error.as_deref(),
+    });
+}
+
+/// An operator asked what is wrong.
+pub fn examined(log: &Log, request_id: &str, page: &Page) {
+    log.outcome(&Acted {
+        request_id,
+        outcome: "doctor",
+        ok: page.is_ok(),
+        dead_letters: None,
+        replayed: None,
+        error: None,
     });
 }
