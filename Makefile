@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run verify doctor test check check-release chaos chaos-proof fuzz fuzz-proof mutants bench bench-migrate load build tools clean status plan plan-rollback rollback absent
+.PHONY: help run verify doctor test check check-release chaos chaos-proof fuzz fuzz-proof mutants bench bench-migrate views load build tools clean status plan plan-rollback rollback absent
 
 bin := .tools/python/bin
 judges := functions/migrate/plan.rs functions/migrate/cfn_event.rs $(addprefix functions/ingest/,route.rs caller.rs caller/** api_event/** beacon.rs beacon/** reply.rs reply/**)
@@ -110,6 +110,10 @@ load: # two hundred sandboxes on one database, then a million requests through o
 bench-migrate: # times of deploy, rehearsal and delete, who waits for them, and a kill at each DDL command; minutes
 	@tools/install test
 	@cargo bench --bench migrate
+
+views: # plans, times and pages of V001's views over a million rows; minutes
+	@tools/install test
+	VIEWS_ROWS=1000000 cargo test --test it -- v001_views::each_view_reads --nocapture
 
 tools: # the pinned tools of make test, in .tools/
 	@tools/install test

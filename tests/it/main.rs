@@ -73,5 +73,7 @@ mod v001_privileges;
 mod v001_rollback;
 mod v001_ledger;
 mod v001_verify;
+mod v001_views;
+mod events_recipes;
 mod http_api;
 mod browser;

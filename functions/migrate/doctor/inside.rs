@@ -26,7 +26,7 @@ select r.rolname::text, r.rolconnlimit,
     from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace and n.nspname = 'raw'
     where p.proname = 'ingest_tracking_beacon'),
   pg_catalog.has_database_privilege(r.oid, pg_catalog.current_database(), 'CONNECT'),
-  (select pg_catalog.substring(c from 'statement_timeout=(.*)')
+  (select pg_catalog.substring(c, 'statement_timeout=(.*)')
     from pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) c
     where s.setrole = r.oid and c like 'statement_timeout=%' order by s.setdatabase desc limit 1)
 from pg_catalog.pg_auth_members m
