@@ -106,9 +106,18 @@ begin
     where n.nspname = 'raw' and c.relname in ('site_tracking_events_r', 'site_tracking_keys_r') and c.relkind <> 'r'
     union all
     select format('raw.%s is no view of V001''s', c.relname)
-    from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where n.nspname = 'raw' and c.relname ~ '^site_tracking_(event_rate|event_lag|pending|quarantined|volume|growth)_v$'
-      and c.relkind <> 'v'
+    from (values
+      ('event_rate', 'minute, events, tenants, errors'),
+      ('event_lag', 'oldest_pending_id, oldest_pending_received, lag_seconds'),
+      ('pending', 'tenant_hk, events, oldest_received, newest_received'),
+      ('quarantined', 'reason, tenant_hk, events, first_event_id, last_event_id, newest_received'),
+      ('volume', 'tenant_hk, events, payload_bytes, errors, newest_received'),
+      ('growth', 'rows_estimated, table_bytes, index_bytes, newest_event_id, since, events_per_day')
+    ) as wanted(name, columns)
+    join pg_namespace n on n.nspname = 'raw'
+    join pg_class c on c.relnamespace = n.oid and c.relname = format('site_tracking_%s_v', wanted.name)
+    where c.relkind <> 'v' or wanted.columns is distinct from (select string_agg(a.attname, ', ' order by a.attnum)
+      from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)
     union all
     select format('raw.%s.%s is %s, not %s', wanted.tab, wanted.col,
       coalesce(format_type(a.atttypid, a.atttypmod) || case when a.attnotnull then ' not null' else '' end,

@@ -81,7 +81,10 @@ async fn two_workers_claim_disjoint_events_and_one_that_dies_gives_its_events_ba
     let claim = &statements["claim"];
     let (one, two) = (processor(&database).await, processor(&database).await);
     for client in [&one, &two] {
-        client.batch_execute("begin").await.unwrap();
+        client
+            .batch_execute("set statement_timeout = '20s'; begin")
+            .await
+            .unwrap();
     }
     let (first, second) = tokio::join!(ids(&one, claim), ids(&two, claim));
     assert_eq!((first.len(), second.len()), (100, 100));
