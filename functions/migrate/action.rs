@@ -82,7 +82,8 @@ async fn dispatch(
             deadline_ms,
             bucket,
         };
-        return guard::catch(doctor::examine(patient)).await;
+        let end = time_left::end_of(Work::Direct, deadline_ms, std::time::SystemTime::now())?;
+        return guard::finish(end, async move { Ok(doctor::examine(patient).await) }).await;
     }
     environment.log_level()?;
     environment.stack_name()?;

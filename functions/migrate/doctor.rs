@@ -133,7 +133,12 @@ pub async fn examine(patient: Patient) -> Map<String, Value> {
     page.told()
 }
 
+/// Whatever holds a lock or the server up is told by the check that it stops.
+const BOUNDED: &str = "set statement_timeout = '10s'; set lock_timeout = '2s'";
+
 async fn within(client: &Client, patient: &Patient, page: &mut Page) {
+    // Without it each check has the end of all of them.
+    let _ = client.batch_execute(BOUNDED).await;
     let (version, is_there) = inside::version(client).await;
     page.write("version", version);
     if !is_there {

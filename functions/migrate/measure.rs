@@ -43,6 +43,7 @@ from (
   join pg_catalog.pg_roles g on g.oid = m.roleid and g.rolname = 'tracking_ingest_role'
   join pg_catalog.pg_roles r on r.oid = m.member and r.rolcanlogin and not r.rolsuper
   join pg_catalog.pg_database d on d.datname = pg_catalog.current_database()
+  where not m.admin_option and r.rolname <> current_user
 ) as l
 where $1 > 0",
 );

@@ -18,7 +18,7 @@ const APART_MAX_SECONDS: f64 = 30.0;
 /// `statement_timeout` of the ingest login; `ingest` itself waits for four seconds.
 const STATEMENT_TIMEOUT_MAX_MS: i64 = 3000;
 
-/// Who may log in as an ingest function.
+/// Who may log in as an ingest function. Since PostgreSQL 16 who makes a role is a member of it too, with admin option.
 const LOGINS: &str = "
 select r.rolname::text, r.rolconnlimit,
   pg_catalog.has_schema_privilege(r.oid, 'raw', 'USAGE') and (
@@ -32,12 +32,13 @@ select r.rolname::text, r.rolconnlimit,
 from pg_catalog.pg_auth_members m
 join pg_catalog.pg_roles g on g.oid = m.roleid and g.rolname = 'tracking_ingest_role'
 join pg_catalog.pg_roles r on r.oid = m.member and r.rolcanlogin and not r.rolsuper
+where not m.admin_option and r.rolname <> current_user
 order by 1";
 
 const ROOM: &str = "
 select pg_catalog.current_setting('max_connections')::bigint
   - pg_catalog.current_setting('superuser_reserved_connections')::bigint,
-  (select count(*) from pg_catalog.pg_stat_activity a where a.backend_type = 'client backend')";
+  (select count(*) from pg_catalog.pg_stat_activity a where a.datid is not null)";
 
 struct Login {
     name: String,
