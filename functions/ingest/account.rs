@@ -156,7 +156,7 @@ impl<'a> Account<'a> {
             error: None,
             queue_error: self.effort.queue_error.as_deref(),
             stack: log.stack(),
-            metrics: Metrics::now(tally.as_ref().map_or(tally::OF_ANOTHER, Tally::directives)),
+            metrics: Metrics::now(tally.as_ref().map_or(&tally::OF_ANOTHER, Tally::directives)),
         };
         match outcome {
             Ok(Outcome::Landed { receipt, .. } | Outcome::Undecodable { receipt, .. }) => {

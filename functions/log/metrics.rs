@@ -6,9 +6,11 @@
 //! metric of its own and paid for: a stack, and a tag of a closed list, are all there are.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 use std::time::SystemTime;
 
 use serde::Serialize;
+use serde_json::value::{to_raw_value, RawValue};
 
 /// Under which all of them are found.
 pub const NAMESPACE: &str = "SiteTracking";
@@ -24,16 +26,19 @@ pub const TAG: &str = "Tag";
 #[serde(rename_all = "PascalCase")]
 pub struct Metrics {
     timestamp: u64,
-    cloud_watch_metrics: Cow<'static, [Directive]>,
+    cloud_watch_metrics: Cow<'static, RawValue>,
 }
 
+/// Directives that are the same in many lines: they are written once, and then copied.
+pub struct Directives(LazyLock<Box<RawValue>, fn() -> Box<RawValue>>);
+
 /// Which fields are metrics, told apart by which.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct Directive {
+pub struct Directive<'m> {
     namespace: &'static str,
-    dimensions: &'static [&'static [&'static str]],
-    metrics: Cow<'static, [Metric]>,
+    dimensions: [&'static [&'static str]; 1],
+    metrics: &'m [Metric],
 }
 
 /// One field.
@@ -62,39 +67,52 @@ pub enum Unit {
 
 impl Metrics {
     /// These, as of now.
-    pub fn now(directives: impl Into<Cow<'static, [Directive]>>) -> Self {
+    pub fn now(directives: &'static Directives) -> Self {
+        Self::as_of_now(Cow::Borrowed(&directives.0))
+    }
+
+    /// Those of a stack's metrics that could be had, as of now.
+    pub fn of_stack(metrics: &[Metric]) -> Self {
+        Self::as_of_now(Cow::Owned(written(&[Directive::by_stack(metrics)])))
+    }
+
+    fn as_of_now(cloud_watch_metrics: Cow<'static, RawValue>) -> Self {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         Self {
             timestamp: u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX),
-            cloud_watch_metrics: directives.into(),
+            cloud_watch_metrics,
         }
     }
 }
 
-impl Directive {
-    /// Those of a stack's metrics that could be had.
-    pub fn of_stack(metrics: Vec<Metric>) -> Self {
-        Self {
-            metrics: Cow::Owned(metrics),
-            ..Self::by_stack(&[])
-        }
+impl Directives {
+    /// What `written` gives, when it is first needed.
+    pub const fn new(written: fn() -> Box<RawValue>) -> Self {
+        Self(LazyLock::new(written))
     }
+}
 
+/// As CloudWatch reads them.
+pub fn written(directives: &[Directive<'_>]) -> Box<RawValue> {
+    to_raw_value(directives).expect("names and units are always JSON")
+}
+
+impl<'m> Directive<'m> {
     /// Metrics of a stack.
-    pub const fn by_stack(metrics: &'static [Metric]) -> Self {
+    pub const fn by_stack(metrics: &'m [Metric]) -> Self {
         Self {
             namespace: NAMESPACE,
-            dimensions: &[&[STACK]],
-            metrics: Cow::Borrowed(metrics),
+            dimensions: [&[STACK]],
+            metrics,
         }
     }
 
     /// Metrics of a stack, each tag of it by itself.
-    pub const fn by_tag(metrics: &'static [Metric]) -> Self {
+    pub const fn by_tag(metrics: &'m [Metric]) -> Self {
         Self {
             namespace: NAMESPACE,
-            dimensions: &[&[STACK, TAG]],
-            metrics: Cow::Borrowed(metrics),
+            dimensions: [&[STACK, TAG]],
+            metrics,
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio_postgres::Client;
 
 use super::backlog::{self, Figure};
 use super::failure::Failure;
-use crate::log::metrics::{Directive, Metric, Metrics, Unit};
+use crate::log::metrics::{Metric, Metrics, Unit};
 
 /// All figures together.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -103,8 +103,7 @@ pub fn as_metrics(answer: &Map<String, Value>) -> Map<String, Value> {
         .map(|metric| (metric.name.to_owned(), answer[metric.name].clone()))
         .collect();
     if !metrics.is_empty() {
-        let directives = vec![Directive::of_stack(metrics)];
-        fields.insert("_aws".to_owned(), json!(Metrics::now(directives)));
+        fields.insert("_aws".to_owned(), json!(Metrics::of_stack(&metrics)));
     }
     fields
 }

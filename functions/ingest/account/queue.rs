@@ -10,7 +10,7 @@ use super::super::doctor::Page;
 use super::super::landing::Effort;
 use super::super::replay::Replayed;
 use super::{milliseconds, Start};
-use crate::log::metrics::{Directive, Metric, Metrics};
+use crate::log::metrics::{Metric, Metrics};
 use crate::log::Log;
 
 #[derive(Serialize)]
@@ -55,13 +55,13 @@ struct Line<'a> {
     metrics: Metrics,
 }
 
-const METRICS: &[Directive] = &[Directive::by_stack(&[
+const METRICS: [Metric; 5] = [
     Metric::count("Replayed"),
     Metric::count("PutBack"),
     Metric::count("LaidToRest"),
     Metric::count("ColdStarts"),
     Metric::count("Reconnects"),
-])];
+];
 
 /// What an invocation by the queue is told by.
 pub struct Batch<'a> {
@@ -101,7 +101,7 @@ pub fn replayed(log: &Log, batch: &Batch<'_>, done: &Replayed, effort: &Effort) 
         error: failure.map(|failure| &*failure.why),
         queue_error: effort.queue_error.as_deref(),
         stack: log.stack(),
-        metrics: Metrics::now(METRICS),
+        metrics: Metrics::of_stack(&METRICS),
     };
     match done.landed == done.messages && effort.queue_error.is_none() {
         true => log.outcome(&line),

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::super::failure::{Failure, Refusal, RefusedEvent};
 use super::super::landing::Landed;
 use super::super::Outcome;
-use crate::log::metrics::{Directive, Metric, Unit};
+use crate::log::metrics::{written, Directive, Directives, Metric, Unit};
 
 /// Of one beacon, as fields of its line.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
@@ -51,19 +51,19 @@ const BEACON: [Metric; 15] = [
 ];
 
 /// Of whatever is no beacon.
-pub const OF_ANOTHER: &[Directive] = &[Directive::by_stack(&STARTS)];
+pub static OF_ANOTHER: Directives = Directives::new(|| written(&[Directive::by_stack(&STARTS)]));
 
-const OF_A_BEACON: &[Directive] = &[Directive::by_stack(&BEACON)];
+static OF_A_BEACON: Directives = Directives::new(|| written(&[Directive::by_stack(&BEACON)]));
 
-const OF_A_REFUSAL: &[Directive] = &[
-    Directive::by_stack(&BEACON),
-    Directive::by_tag(&[Metric::count("Refused")]),
-];
+static OF_A_REFUSAL: Directives = Directives::new(|| {
+    let by_tag = [Metric::count("Refused")];
+    written(&[Directive::by_stack(&BEACON), Directive::by_tag(&by_tag)])
+});
 
-const OF_A_FAULT: &[Directive] = &[
-    Directive::by_stack(&BEACON),
-    Directive::by_tag(&[Metric::count("Failed")]),
-];
+static OF_A_FAULT: Directives = Directives::new(|| {
+    let by_tag = [Metric::count("Failed")];
+    written(&[Directive::by_stack(&BEACON), Directive::by_tag(&by_tag)])
+});
 
 impl Tally {
     /// Of a beacon that ended so; `events` were found in it, or nobody got as far as that. None of what is no beacon.
@@ -142,11 +142,11 @@ impl Tally {
     }
 
     /// Which of these fields are metrics.
-    pub fn directives(&self) -> &'static [Directive] {
+    pub fn directives(&self) -> &'static Directives {
         match (self.refused, self.failed) {
-            (0, 0) => OF_A_BEACON,
-            (_, 0) => OF_A_REFUSAL,
-            _ => OF_A_FAULT,
+            (0, 0) => &OF_A_BEACON,
+            (_, 0) => &OF_A_REFUSAL,
+            _ => &OF_A_FAULT,
         }
     }
 }
