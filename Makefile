@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run verify site-key test check check-release check-built chaos chaos-proof fuzz fuzz-proof mutants bench bench-migrate load build tools clean status plan plan-rollback rollback absent
+.PHONY: help run verify doctor site-key test check check-release check-built chaos chaos-proof fuzz fuzz-proof mutants bench bench-migrate views load build tools clean status plan plan-rollback rollback absent
 
 bin := .tools/python/bin
 judges := functions/migrate/plan.rs functions/migrate/cfn_event.rs $(addprefix functions/ingest/,route.rs caller.rs caller/** api_event/** beacon.rs beacon/** reply.rs reply/**)
@@ -35,6 +35,10 @@ verify: # the deployment checklist of any database, by DATABASE_URL or DB_*; ARG
 
 site-key: # draw a site key, for the parameter FirstSiteKey
 	@tools/site-key
+
+doctor: # what stands between this machine and a database, by DATABASE_URL or DB_*; ARGS=--json
+	@cargo build --quiet --example verify
+	@"$${CARGO_TARGET_DIR:-target}/debug/examples/verify" doctor $(ARGS)
 
 status: # what there is, who owns it, what waits; of the functions that run on PORT
 	@$(invoke) '{"action":"status"}'
@@ -120,6 +124,10 @@ load: # two hundred sandboxes on one database, then a million requests through o
 bench-migrate: # times of deploy, rehearsal and delete, who waits for them, and a kill at each DDL command; minutes
 	@tools/install test
 	@cargo bench --bench migrate
+
+views: # plans, times and pages of V001's views over a million rows; minutes
+	@tools/install test
+	VIEWS_ROWS=1000000 cargo test --test it -- v001_views::each_view_reads --nocapture
 
 tools: # all pinned tools, in .tools/, for tests and for a deploy; prints the line that puts them on the path
 	@tools/install test

@@ -139,10 +139,10 @@ async fn rounds(site: &Site) -> Measured {
 /// By the function's own log: what of a beacon's time was not the database's.
 fn own_stages(log: &str) -> Sample {
     let mut sample = Sample::default();
-    for line in log.lines().filter(|line| line.contains("\"stored\":1,")) {
+    for line in log.lines().filter(|line| line.contains("\"Stored\":1,")) {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         let milliseconds = |name: &str| line[name].as_f64().unwrap();
-        let own = milliseconds("duration_ms") - milliseconds("database_ms");
+        let own = milliseconds("Duration") - milliseconds("DatabaseTime");
         sample.add(Duration::from_secs_f64(own / 1e3));
     }
     sample

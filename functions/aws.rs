@@ -152,6 +152,11 @@ impl Aws {
         self.send(&request, within).await.map(|_| ())
     }
 
+    /// Where Amazon S3 is, to this function.
+    pub fn place_of_s3(&self) -> Endpoint {
+        self.place(S3)
+    }
+
     async fn send(&self, request: &Request<'_>, within: Duration) -> Result<Bytes, AwsError> {
         let place = self.place(request.service);
         let exchange = self.signed(request, &place, SystemTime::now());

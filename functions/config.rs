@@ -37,6 +37,9 @@ pub struct Variable {
     pub meaning: &'static str,
 }
 
+/// As many as a stack's name may have ("CreateStack", AWS CloudFormation).
+const STACK_NAME_MAX: usize = 128;
+
 const BOTH: &[Function] = &[Function::Ingest, Function::Migrate];
 const INGEST: &[Function] = &[Function::Ingest];
 const MIGRATE: &[Function] = &[Function::Migrate];
@@ -144,6 +147,12 @@ pub const VARIABLES: &[Variable] = &[
         "the SQS queue in which those rest that the database refuses; off where QUEUE_URL is",
     ),
     row("LOG_LEVEL", BOTH, Some("info"), "info or debug"),
+    row(
+        "STACK_NAME",
+        BOTH,
+        Some("local"),
+        "by which the metrics of one stack are told from those of others",
+    ),
     row(
         "AWS_REGION",
         BOTH,
@@ -310,6 +319,25 @@ impl Environment {
         }
     }
 
+    /// Whose metrics these are: what CloudFormation takes for a stack's name, and any other word of that kind.
+    ///
+    /// # Errors
+    /// `STACK_NAME` is none that a dimension of a metric may have.
+    pub fn stack_name(&self) -> Result<String, Invalid> {
+        let name = self.text_or_default("STACK_NAME")?;
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        match name.len() <= STACK_NAME_MAX && name.bytes().all(is_plain) {
+            true => Ok(name),
+            false => Err(invalid(
+                "STACK_NAME",
+                format!(
+                    "must be up to {STACK_NAME_MAX} letters, digits, hyphens, underscores and points, got {}",
+                    withheld(&name)
+                ),
+            )),
+        }
+    }
+
     /// Where the database is, and who this function is there.
     ///
     /// # Errors
@@ -442,6 +470,7 @@ mod tests {
         let database = good().database(Function::Ingest).unwrap();
         assert_eq!((database.port, database.ca), (5432, Ca::Rds(None)));
         assert_eq!(good().log_level(), Ok(LogLevel::Info));
+        assert_eq!(good().stack_name(), Ok("local".to_owned()));
     }
 
     #[test]
@@ -464,9 +493,12 @@ mod tests {
             ("DB_PASSWORD", None, "is not set; set it to its password"),
             ("DB_AUTH", Some("md5"), "must be iam, password or secret"),
             ("DB_CA", Some("mine"), "must be rds, system or the path"),
+            ("STACK_NAME", Some("a b"), "must be up to 128 letters, digits"),
+            ("STACK_NAME", Some(""), "is empty"),
         ] {
             let environment = good().replaced([(name, value.map(str::to_owned))]);
-            let fault = environment.database(Function::Ingest).unwrap_err();
+            let database = environment.database(Function::Ingest).err();
+            let fault = database.or(environment.stack_name().err()).unwrap();
             assert_eq!(fault.name, name);
             assert!(fault.to_string().contains(says), "{name}={value:?}: {fault}");
         }

@@ -4,6 +4,7 @@
 //! It holds no session state (no prepared statement, no `SET`, no start-up option), so that a pooler may stand in
 //! between, and it knows no table and no function of ours.
 
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,8 @@ pub const CANCEL_TIMEOUT: Duration = Duration::from_millis(500);
 pub struct Database {
     connector: Connector,
     kept: Mutex<Option<Kept>>,
+    has_connected: AtomicBool,
+    reconnects: AtomicU32,
 }
 
 struct Kept {
@@ -53,6 +56,8 @@ impl Database {
         Self {
             connector: Connector::new(config),
             kept: Mutex::new(None),
+            has_connected: AtomicBool::new(false),
+            reconnects: AtomicU32::new(0),
         }
     }
 
@@ -84,6 +89,9 @@ impl Database {
             }
         }
         let client = Arc::new(Box::pin(self.connector.connect()).await?);
+        if self.has_connected.swap(true, Ordering::Relaxed) {
+            self.reconnects.fetch_add(1, Ordering::Relaxed);
+        }
         Ok(kept
             .insert(Kept {
                 client,
@@ -91,6 +99,11 @@ impl Database {
             })
             .client
             .clone())
+    }
+
+    /// How often a connection was made in place of one that was lost, since this was last asked.
+    pub fn reconnects(&self) -> u32 {
+        self.reconnects.swap(0, Ordering::Relaxed)
     }
 
     /// Asks the server to stop what it does on a connection whose answer did not come in time: what nobody waits for any

@@ -2,19 +2,24 @@
 //!
 //! In: a level and the fields of one outcome. Out: one line with `timestamp` (RFC 3339, UTC, milliseconds) and
 //! `level` in front, as Lambda's JSON log format wants it. What must never stand in a field: site keys, addresses,
-//! user agents, payloads, passwords, tokens, response URLs; callers hand over tags, counts, times and ids.
+//! user agents, payloads, passwords, tokens, response URLs; callers hand over tags, counts, times and ids. A line may be
+//! metrics too ([`metrics`]); its fields that are begin with a capital.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::Serialize;
 
 use crate::config::LogLevel;
 
+pub mod metrics;
+
 /// Writes lines at or above a level.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Log {
     level: LogLevel,
+    stack: Arc<str>,
 }
 
 #[derive(Serialize)]
@@ -26,9 +31,17 @@ struct Line<'a, T: Serialize> {
 }
 
 impl Log {
-    /// A log that says what `level` asks for.
-    pub fn new(level: LogLevel) -> Self {
-        Self { level }
+    /// A log that says what `level` asks for, of the stack of that name.
+    pub fn new(level: LogLevel, stack: &str) -> Self {
+        Self {
+            level,
+            stack: stack.into(),
+        }
+    }
+
+    /// Whose metrics its lines are.
+    pub fn stack(&self) -> &str {
+        &self.stack
     }
 
     /// An outcome: written always.

@@ -1,5 +1,5 @@
--- V001: the universal site tracking raw layer: schema raw, its two tables, the functions that write to them.
--- Run by migrate in one transaction, or by hand: psql -1 -v ON_ERROR_STOP=1 -f (without -1 a failure is repaired by
+-- V001: the universal site tracking raw layer: schema raw, its two tables, the functions that write to them,
+-- the views that watch them. Run by migrate in one transaction, or by hand: psql -1 -v ON_ERROR_STOP=1 -f (without -1 a failure is repaired by
 -- running this file or the rollback file again). Needs PostgreSQL 12 and CREATE on the database; no extension.
 -- Running it twice changes nothing. tracking.foreign_key = none or not_valid leaves the foreign key to whoever says so.
 -- Undone by V001__rollback_site_tracking_raw_layer.sql; whether all is as it
@@ -51,6 +51,11 @@ begin
     where n.nspname = 'raw' and c.relname in ('site_tracking_events_r', 'site_tracking_keys_r')
       and not pg_has_role(c.relowner, 'USAGE')
     union
+    select format('alter view raw.%I owner to %I', c.relname, current_user)
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = 'raw' and c.relkind = 'v' and c.relname ~ '^site_tracking_(event_rate|event_lag|pending|quarantined|volume|growth)_v$'
+      and not pg_has_role(c.relowner, 'USAGE')
+    union
     select format('alter function %s owner to %I', p.oid::regprocedure, current_user)
     from pg_proc p join pg_namespace n on n.oid = p.pronamespace
     where n.nspname = 'raw'
@@ -99,6 +104,20 @@ begin
     select format('raw.%s is no table', c.relname) as difference
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where n.nspname = 'raw' and c.relname in ('site_tracking_events_r', 'site_tracking_keys_r') and c.relkind <> 'r'
+    union all
+    select format('raw.%s is no view of V001''s', c.relname)
+    from (values
+      ('event_rate', 'minute, events, tenants, errors'),
+      ('event_lag', 'oldest_pending_id, oldest_pending_received, lag_seconds'),
+      ('pending', 'tenant_hk, events, oldest_received, newest_received'),
+      ('quarantined', 'reason, tenant_hk, events, first_event_id, last_event_id, newest_received'),
+      ('volume', 'tenant_hk, events, payload_bytes, errors, newest_received'),
+      ('growth', 'rows_estimated, table_bytes, index_bytes, newest_event_id, since, events_per_day')
+    ) as wanted(name, columns)
+    join pg_namespace n on n.nspname = 'raw'
+    join pg_class c on c.relnamespace = n.oid and c.relname = format('site_tracking_%s_v', wanted.name)
+    where c.relkind <> 'v' or wanted.columns is distinct from (select string_agg(a.attname, ', ' order by a.attnum)
+      from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)
     union all
     select format('raw.%s.%s is %s, not %s', wanted.tab, wanted.col,
       coalesce(format_type(a.atttypid, a.atttypmod) || case when a.attnotnull then ' not null' else '' end,
@@ -294,6 +313,11 @@ begin
     select 'table raw.' || c.relname
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where n.nspname = 'raw' and c.relname in ('site_tracking_events_r', 'site_tracking_keys_r')
+    union all
+    select 'view raw.' || c.relname
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = 'raw' and c.relkind = 'v'
+      and c.relname ~ '^site_tracking_(event_rate|event_lag|pending|quarantined|volume|growth)_v$'
     union all
     select 'function raw.' || p.proname
     from pg_proc p join pg_namespace n on n.oid = p.pronamespace
@@ -812,11 +836,93 @@ comment on function raw.requeue_quarantined(bigint, jsonb) is
 end
 $step$;
 
+-- step: views
+-- Each reads what an index gives it, and no more: the newest rows by their time, the pending ones by theirs. An adopted
+-- table may have narrower types; what a view shows is the same.
+do $step$
+begin
+  if current_setting('tracking.done') <> 'quarantine' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'views', false);
+create or replace view raw.site_tracking_event_rate_v as
+select date_trunc('minute', e.received_timestamp) as minute, count(*) as events,
+  count(distinct e.tenant_hk) as tenants, count(*) filter (where e.processing_status = 'ERROR') as errors
+from raw.site_tracking_events_r e
+where e.received_timestamp >= now() - make_interval(hours => 1)
+group by date_trunc('minute', e.received_timestamp);
+comment on view raw.site_tracking_event_rate_v is
+  'Events by the minute in which they were received, of the last hour; a minute without any has no row.';
+
+create or replace view raw.site_tracking_event_lag_v as
+select o.raw_event_id::bigint as oldest_pending_id, o.received_timestamp as oldest_pending_received,
+  greatest(date_part('epoch', now() - o.received_timestamp), 0)::bigint as lag_seconds
+from (values (1)) as always(there)
+left join (
+  select e.raw_event_id, e.received_timestamp from raw.site_tracking_events_r e
+  where e.processing_status = 'PENDING' order by e.raw_event_id limit 1
+) as o on true;
+comment on view raw.site_tracking_event_lag_v is
+  'One row: which pending event is the oldest, and for how long it has waited; 0 if none waits.';
+
+create or replace view raw.site_tracking_pending_v as
+select e.tenant_hk, count(*) as events, min(e.received_timestamp) as oldest_received,
+  max(e.received_timestamp) as newest_received
+from raw.site_tracking_events_r e
+where e.processing_status = 'PENDING'
+group by e.tenant_hk;
+comment on view raw.site_tracking_pending_v is 'What waits to be processed, by tenant; it reads the pending events alone.';
+
+create or replace view raw.site_tracking_quarantined_v as
+select e.raw_payload #>> '{_quarantine,tag}' as reason, e.tenant_hk, count(*) as events,
+  min(e.raw_event_id)::bigint as first_event_id, max(e.raw_event_id)::bigint as last_event_id,
+  max(e.received_timestamp) as newest_received
+from raw.site_tracking_events_r e
+where e.received_timestamp >= now() - make_interval(days => 7) and e.processing_status = 'ERROR'
+  and e.raw_payload #>> '{_quarantine,encoding}' = 'base64'
+group by e.raw_payload #>> '{_quarantine,tag}', e.tenant_hk;
+comment on view raw.site_tracking_quarantined_v is
+  'Events of the last seven days that wait to be repaired or given up, by reason and tenant.';
+
+create or replace view raw.site_tracking_volume_v as
+select e.tenant_hk, count(*) as events, sum(pg_column_size(e.raw_payload))::bigint as payload_bytes,
+  count(*) filter (where e.processing_status = 'ERROR') as errors, max(e.received_timestamp) as newest_received
+from raw.site_tracking_events_r e
+where e.received_timestamp >= now() - make_interval(days => 1)
+group by e.tenant_hk;
+comment on view raw.site_tracking_volume_v is
+  'Events of the last 24 hours by tenant, and the bytes that their payloads take on disk.';
+
+create or replace view raw.site_tracking_growth_v as
+with newest as (
+  select e.raw_event_id::bigint as id from raw.site_tracking_events_r e order by e.raw_event_id desc limit 1
+), earlier as (
+  (select e.raw_event_id::bigint as id, e.received_timestamp as since from raw.site_tracking_events_r e
+    where e.raw_event_id <= (select n.id - 100000 from newest n) order by e.raw_event_id desc limit 1)
+  union all
+  (select e.raw_event_id::bigint, e.received_timestamp from raw.site_tracking_events_r e order by e.raw_event_id limit 1)
+  limit 1
+)
+select greatest(c.reltuples, 0)::bigint as rows_estimated, pg_table_size(c.oid) as table_bytes,
+  pg_indexes_size(c.oid) as index_bytes, n.id as newest_event_id, o.since,
+  round(((n.id - o.id) * 86400 / nullif(date_part('epoch', now() - o.since), 0))::numeric) as events_per_day
+from pg_class c
+left join newest n on true
+left join earlier o on true
+where c.oid = 'raw.site_tracking_events_r'::regclass;
+comment on view raw.site_tracking_growth_v is
+  'One row: size of the table of events, and the ids drawn per day, by the newest 100,000 or all; counts no rows.';
+
+revoke all on raw.site_tracking_event_rate_v, raw.site_tracking_event_lag_v, raw.site_tracking_pending_v,
+  raw.site_tracking_quarantined_v, raw.site_tracking_volume_v, raw.site_tracking_growth_v from public;
+end
+$step$;
+
 -- step: adopted
 -- A predecessor's own constraints, triggers and rules decide too: what V001 writes is tried, and undone.
 do $$
 begin
-  if current_setting('tracking.done') <> 'quarantine' then
+  if current_setting('tracking.done') <> 'views' then
     return;
   end if;
   perform set_config('tracking.done', 'adopted', false);
@@ -888,6 +994,9 @@ begin
     grant select, update (processing_status, error_message, retry_count) on table raw.site_tracking_events_r
       to tracking_processor_role;
     grant execute on function raw.quarantined_bytes(bigint), raw.requeue_quarantined(bigint, jsonb)
+      to tracking_processor_role;
+    grant select on raw.site_tracking_event_rate_v, raw.site_tracking_event_lag_v, raw.site_tracking_pending_v,
+      raw.site_tracking_quarantined_v, raw.site_tracking_volume_v, raw.site_tracking_growth_v
       to tracking_processor_role;
   end if;
 end
@@ -1127,6 +1236,11 @@ begin
           from pg_class c join pg_namespace n on n.oid = c.relnamespace
           where n.nspname = 'raw' and c.relname in ('site_tracking_events_r', 'site_tracking_keys_r')
           union all
+          select 'view raw.' || c.relname
+          from pg_class c join pg_namespace n on n.oid = c.relnamespace
+          where n.nspname = 'raw' and c.relkind = 'v'
+            and c.relname ~ '^site_tracking_(event_rate|event_lag|pending|quarantined|volume|growth)_v$'
+          union all
           select 'function raw.' || p.proname
           from pg_proc p join pg_namespace n on n.oid = p.pronamespace
           where n.nspname = 'raw'
@@ -1159,7 +1273,7 @@ declare
   v_steps text[] := array[
     'preflight 1', 'preflight 2', 'preflight', 'ledger 1', 'ledger 2', 'ledger', 'schema', 'roles',
     'events_table', 'events_indexes', 'keys_table', 'origin_is_allowed', 'audit_tracking_events',
-    'ingest_tracking_event', 'ingest_tracking_beacon', 'quarantine', 'adopted', 'grants', 'probes 1',
+    'ingest_tracking_event', 'ingest_tracking_beacon', 'quarantine', 'views', 'adopted', 'grants', 'probes 1',
     'probes 2', 'probes', 'foreign_key', 'foreign_key_validated', 'finish'];
   v_failed text := v_steps[coalesce(array_position(v_steps, current_setting('tracking.done', true)), 0) + 1];
 begin

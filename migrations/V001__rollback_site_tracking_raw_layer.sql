@@ -41,6 +41,11 @@ begin
     where n.nspname = 'raw' and c.relname in ('site_tracking_events_r', 'site_tracking_keys_r')
       and v_mode <> 'leave' and not pg_has_role(c.relowner, 'USAGE')
     union
+    select format('alter view raw.%I owner to %I', c.relname, current_user)
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = 'raw' and c.relkind = 'v' and c.relname ~ '^site_tracking_(event_rate|event_lag|pending|quarantined|volume|growth)_v$'
+      and v_mode <> 'leave' and not pg_has_role(c.relowner, 'USAGE')
+    union
     select format('alter function %s owner to %I', p.oid::regprocedure, current_user)
     from pg_proc p join pg_namespace n on n.oid = p.pronamespace
     where n.nspname = 'raw' and p.proname in ('ingest_tracking_event', 'ingest_tracking_beacon',
@@ -69,8 +74,8 @@ begin
 end
 $$;
 
--- What is there, and what of it V001 made: all but what its first attempt found. Without a ledger only tables and
--- functions are known to be V001's, by their names.
+-- What is there, and what of it V001 made: all but what its first attempt found. Without a ledger only tables, views
+-- and functions are known to be V001's, by their names.
 do $$
 declare
   v_before text[];
@@ -94,6 +99,11 @@ begin
     select 'table raw.' || c.relname
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where n.nspname = 'raw' and c.relname in ('site_tracking_events_r', 'site_tracking_keys_r')
+    union all
+    select 'view raw.' || c.relname
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = 'raw' and c.relkind = 'v'
+      and c.relname ~ '^site_tracking_(event_rate|event_lag|pending|quarantined|volume|growth)_v$'
     union all
     select 'function raw.' || p.proname
     from pg_proc p join pg_namespace n on n.oid = p.pronamespace
@@ -142,7 +152,7 @@ begin
   end if;
   if v_adopted is null then
     v_adopted := array(select object from unnest(v_before) as object
-      where object not like 'table %' and object not like 'function %');
+      where object not like 'table %' and object not like 'view %' and object not like 'function %');
     if cardinality(v_adopted) > 0 then
       perform set_config('tracking.notes', 'no ledger row says that V001 made: ' || array_to_string(v_adopted, ', '),
         false);
@@ -198,6 +208,7 @@ declare
   v_mode text := current_setting('tracking.mode', true);
   v_made text[] := nullif(current_setting('tracking.made', true), '')::text[];
   v_events boolean := 'table raw.site_tracking_events_r' = any (v_made);
+  v_view text;
   v_found boolean;
   v_rows bigint;
   v_dependents text;
@@ -243,6 +254,11 @@ begin
     end if;
   end if;
   if v_mode <> 'retain' then
+    for v_view in select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where n.nspname = 'raw' and c.relkind = 'v' and 'view raw.' || c.relname = any (v_made)
+    loop
+      execute format('drop view raw.%I restrict', v_view);
+    end loop;
     if v_events then
       execute 'drop table raw.site_tracking_events_r restrict';
     end if;
@@ -260,7 +276,7 @@ end
 $$;
 
 -- step: functions
--- Where the tables stay, the processor's two functions stay with them. What gave way comes back as it was; the
+-- Where the tables stay, the views and the processor's two functions stay with them. What gave way comes back as it was; the
 -- function in its place goes in the same moment.
 do $$
 declare
@@ -541,6 +557,11 @@ begin
     select 'table raw.' || c.relname
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where n.nspname = 'raw' and c.relname in ('site_tracking_events_r', 'site_tracking_keys_r')
+    union all
+    select 'view raw.' || c.relname
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = 'raw' and c.relkind = 'v'
+      and c.relname ~ '^site_tracking_(event_rate|event_lag|pending|quarantined|volume|growth)_v$'
     union all
     select 'function raw.' || p.proname
     from pg_proc p join pg_namespace n on n.oid = p.pronamespace

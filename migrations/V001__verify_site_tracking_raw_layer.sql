@@ -302,6 +302,43 @@ begin
   ) as found;
   v_differences := v_differences || v_found;
 
+  -- Views: what they show, the owner, the body without the qualifiers that versions of PostgreSQL write differently.
+  select array_agg(difference) into v_found from (
+    select case
+      when c.oid is null then format('view raw.%s is missing', wanted.name)
+      when c.relkind <> 'v' then format('raw.%s is no view', wanted.name)
+      when c.relowner <> v_owner then format('view raw.%s belongs to %s, not to %s', wanted.name,
+        pg_get_userbyid(c.relowner), pg_get_userbyid(v_owner))
+      when obj_description(c.oid, 'pg_class') is null then format('view raw.%s has no comment', wanted.name)
+      when shown.columns <> wanted.columns then
+        format('view raw.%s shows %s, not %s', wanted.name, shown.columns, wanted.columns)
+      when not v_adopted and shown.body <> wanted.body then
+        format('view raw.%s has another body (md5 %s, not %s)', wanted.name, shown.body, wanted.body)
+    end as difference
+    from (values
+      ('site_tracking_event_rate_v', 'c00556f4c7013d872a6931fd73ac0745', 'minute timestamp with time zone, events bigint, tenants bigint, '
+        'errors bigint'),
+      ('site_tracking_event_lag_v', '48c8dba0570fc2290d2b6f3036d79c51', 'oldest_pending_id bigint, oldest_pending_received timestamp with '
+        'time zone, lag_seconds bigint'),
+      ('site_tracking_pending_v', 'b0033066b9f1a6435fdad2fcf08848b7', 'tenant_hk bytea, events bigint, oldest_received timestamp with time '
+        'zone, newest_received timestamp with time zone'),
+      ('site_tracking_quarantined_v', 'e227333d12d3c50d1b99a22b78141d21', 'reason text, tenant_hk bytea, events bigint, first_event_id '
+        'bigint, last_event_id bigint, newest_received timestamp with time zone'),
+      ('site_tracking_volume_v', '2f8ea179ec795b7fa4b71c8acf95d374', 'tenant_hk bytea, events bigint, payload_bytes bigint, errors bigint, '
+        'newest_received timestamp with time zone'),
+      ('site_tracking_growth_v', '87c8bd76cfe3bfdd054c026eaff27c38', 'rows_estimated bigint, table_bytes bigint, index_bytes bigint, '
+        'newest_event_id bigint, since timestamp with time zone, events_per_day numeric')
+    ) as wanted(name, body, columns)
+    join pg_namespace n on n.nspname = 'raw'
+    left join pg_class c on c.relnamespace = n.oid and c.relname = wanted.name
+    left join lateral (
+      select string_agg(format('%s %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' order by a.attnum) as columns,
+        case when c.relkind = 'v' then md5(regexp_replace(pg_get_viewdef(c.oid), '\s+|\m[a-z_]+\.', '', 'g')) end as body
+      from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+    ) as shown on true
+  ) as found where difference is not null;
+  v_differences := v_differences || v_found;
+
   -- Functions: the whole header, the owner, the body by its MD5.
   select array_agg(difference) into v_found from (
     select case
@@ -374,6 +411,12 @@ begin
         ('tracking_ingest_role', 'EXECUTE', 'function raw.ingest_tracking_beacon'),
         ('tracking_processor_role', 'USAGE', 'schema raw'),
         ('tracking_processor_role', 'SELECT', 'raw.site_tracking_events_r'),
+        ('tracking_processor_role', 'SELECT', 'raw.site_tracking_event_rate_v'),
+        ('tracking_processor_role', 'SELECT', 'raw.site_tracking_event_lag_v'),
+        ('tracking_processor_role', 'SELECT', 'raw.site_tracking_pending_v'),
+        ('tracking_processor_role', 'SELECT', 'raw.site_tracking_quarantined_v'),
+        ('tracking_processor_role', 'SELECT', 'raw.site_tracking_volume_v'),
+        ('tracking_processor_role', 'SELECT', 'raw.site_tracking_growth_v'),
         ('tracking_processor_role', 'UPDATE', 'raw.site_tracking_events_r.processing_status'),
         ('tracking_processor_role', 'UPDATE', 'raw.site_tracking_events_r.error_message'),
         ('tracking_processor_role', 'UPDATE', 'raw.site_tracking_events_r.retry_count'),
@@ -390,8 +433,9 @@ begin
         select 'schema raw' as object, n.nspacl as acl from pg_namespace n where n.nspname = 'raw'
         union all
         select 'raw.' || c.relname, c.relacl from pg_class c join pg_namespace n on n.oid = c.relnamespace
-        where n.nspname = 'raw' and c.relname in ('site_tracking_events_r', 'site_tracking_keys_r',
+        where n.nspname = 'raw' and (c.relname in ('site_tracking_events_r', 'site_tracking_keys_r',
           'site_tracking_events_r_raw_event_id_seq')
+          or c.relname ~ '^site_tracking_(event_rate|event_lag|pending|quarantined|volume|growth)_v$')
         union all
         select format('raw.%s.%s', c.relname, a.attname), a.attacl
         from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace

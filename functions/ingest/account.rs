@@ -8,28 +8,44 @@ use std::time::Duration;
 use serde::Serialize;
 
 mod queue;
+mod tally;
 
-pub use queue::{acted, replayed};
+pub use queue::{acted, examined, replayed, Batch};
 
 use super::beacon::{self, Beacon, Coding};
-use super::failure::{Failure, Fault, Flaw, Refusal};
+use super::failure::{Failure, Fault, Flaw};
 use super::landing::Effort;
 use super::Outcome;
 use crate::config::{Invalid, LogLevel};
 use crate::db::ConnectError;
+use crate::log::metrics::Metrics;
 use crate::log::Log;
+use tally::Tally;
+
+/// What a request asks for, as far as it is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// To keep events.
+    Beacon,
+    /// Something else.
+    Other,
+}
 
 /// The line as it is collected.
 pub struct Account<'a> {
     request_id: &'a str,
-    cold_start: bool,
-    body_bytes: Option<usize>,
+    /// What is asked for; whatever cannot be told is a beacon that failed.
+    pub asks: Asks,
+    cold_starts: u8,
+    body_bytes: usize,
     coding: Option<&'static str>,
     step: Option<&'static str>,
     events: Option<usize>,
     notes: Vec<&'static str>,
     /// What the database took.
     pub effort: Effort,
+    /// Connections that were made in place of lost ones.
+    pub reconnects: u32,
 }
 
 #[derive(Serialize)]
@@ -39,26 +55,23 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     tag: Option<&'static str>,
     status: u16,
-    cold_start: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body_bytes: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     coding: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     step: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    events: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     receipt: Option<String>,
-    stored: usize,
-    #[serde(skip_serializing_if = "is_none")]
-    queued: usize,
-    quarantined: usize,
-    duplicate: usize,
-    refused: usize,
+    #[serde(flatten)]
+    tally: Option<&'a Tally>,
     calls: u32,
+    #[serde(rename = "DatabaseTime")]
     database_ms: f64,
+    #[serde(rename = "Duration")]
     duration_ms: f64,
+    #[serde(rename = "ColdStarts")]
+    cold_starts: u8,
+    #[serde(rename = "Reconnects")]
+    reconnects: u32,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     notes: &'a [&'static str],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,6 +82,10 @@ struct Line<'a> {
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     queue_error: Option<&'a str>,
+    #[serde(rename = "Stack")]
+    stack: &'a str,
+    #[serde(rename = "_aws")]
+    metrics: Metrics,
 }
 
 #[derive(Serialize)]
@@ -82,22 +99,24 @@ struct Step<'a> {
 
 impl<'a> Account<'a> {
     /// An empty one.
-    pub fn new(request_id: &'a str, cold_start: bool) -> Self {
+    pub fn new(request_id: &'a str, cold_start: Start) -> Self {
         Self {
             request_id,
-            cold_start,
-            body_bytes: None,
+            asks: Asks::Beacon,
+            cold_starts: cold_start.count(),
+            body_bytes: 0,
             coding: None,
             step: None,
             events: None,
             notes: Vec::new(),
             effort: Effort::default(),
+            reconnects: 0,
         }
     }
 
     /// A body was read.
     pub fn read(&mut self, body_bytes: usize, coding: Option<Coding>) {
-        self.body_bytes = Some(body_bytes);
+        self.body_bytes = body_bytes;
         self.coding = coding.map(Coding::tag);
     }
 
@@ -116,45 +135,35 @@ impl<'a> Account<'a> {
     pub fn close(mut self, log: &Log, outcome: &Result<Outcome, Failure>, status: u16, duration: Duration) {
         self.notes.append(&mut self.effort.detours);
         let (name, tag) = named(outcome);
+        let tally = self.tally(outcome);
         let mut line = Line {
             request_id: self.request_id,
             outcome: name,
             tag,
             status,
-            cold_start: self.cold_start,
-            body_bytes: self.body_bytes,
             coding: self.coding,
             step: self.step,
-            events: self.events,
             receipt: None,
-            stored: 0,
-            queued: 0,
-            quarantined: 0,
-            duplicate: 0,
-            refused: 0,
+            tally: tally.as_ref(),
             calls: self.effort.calls,
             database_ms: milliseconds(self.effort.database),
             duration_ms: milliseconds(duration),
+            cold_starts: self.cold_starts,
+            reconnects: self.reconnects,
             notes: &self.notes,
             audit_sqlstate: self.effort.audit_error.as_deref(),
             sqlstate: None,
             error: None,
             queue_error: self.effort.queue_error.as_deref(),
+            stack: log.stack(),
+            metrics: Metrics::now(tally.as_ref().map_or(&tally::OF_ANOTHER, Tally::directives)),
         };
         match outcome {
-            Ok(Outcome::Landed { receipt, landed } | Outcome::Undecodable { receipt, landed, .. }) => {
+            Ok(Outcome::Landed { receipt, .. } | Outcome::Undecodable { receipt, .. }) => {
                 line.receipt = Some(receipt.to_string());
-                line.stored = landed.stored;
-                line.quarantined = landed.quarantined.len();
-                line.duplicate = landed.duplicates.len();
-                line.refused = landed.refused.len();
             }
-            Err(Failure::Refused(Refusal::NoneStorable(refused))) => line.refused = refused.len(),
             Ok(Outcome::Queued { receipt, queued, .. }) => {
                 line.receipt = Some(receipt.to_string());
-                line.queued = queued.events;
-                line.quarantined = queued.quarantined.len();
-                line.refused = queued.refused.len();
                 line.sqlstate = queued.because.sqlstate();
                 line.error = Some(queued.because.to_string());
             }
@@ -166,6 +175,29 @@ impl<'a> Account<'a> {
             _ => {}
         }
         log.outcome(&line);
+    }
+
+    fn tally(&self, outcome: &Result<Outcome, Failure>) -> Option<Tally> {
+        let tally = match self.asks {
+            Asks::Beacon => Tally::of(outcome, self.events),
+            Asks::Other => None,
+        };
+        tally.map(|tally| tally.with(self.body_bytes, self.effort.is_breaker_open))
+    }
+}
+
+/// Whether a process answers for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// It does.
+    Cold,
+    /// It has answered before.
+    Warm,
+}
+
+impl Start {
+    fn count(self) -> u8 {
+        u8::from(self == Self::Cold)
     }
 }
 
@@ -187,7 +219,7 @@ fn named(outcome: &Result<Outcome, Failure>) -> (&'static str, Option<&'static s
 
 /// A variable that cannot be understood ends the start; its name, the fault and the remedy are all that is said.
 pub fn could_not_start(invalid: &Invalid) -> ExitCode {
-    Log::new(LogLevel::Info).fault(&Step {
+    Log::new(LogLevel::Info, "").fault(&Step {
         step: "start",
         sqlstate: None,
         error: Some(invalid.to_string()),
@@ -207,10 +239,6 @@ pub fn connected_ahead(log: &Log, error: Option<ConnectError>) {
         Some(_) => log.fault(&step),
         None => log.step(&step),
     }
-}
-
-fn is_none(count: &usize) -> bool {
-    *count == 0
 }
 
 fn milliseconds(duration: Duration) -> f64 {

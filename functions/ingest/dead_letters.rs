@@ -27,6 +27,8 @@ pub enum Action {
     List,
     /// `replay_dead_letters`
     Replay,
+    /// `doctor`, which is not about dead letters.
+    Doctor,
     /// Anything else.
     Unknown(String),
 }
@@ -37,6 +39,7 @@ pub fn action(event: &RawValue) -> Option<Action> {
     Some(match &*name {
         "dead_letters" => Action::List,
         "replay_dead_letters" => Action::Replay,
+        "doctor" => Action::Doctor,
         other => Action::Unknown(other.to_owned()),
     })
 }
@@ -81,9 +84,9 @@ pub async fn act(action: Action, queue: Option<&Queue>) -> Report {
     let done = match action {
         Action::List => list(queue).await,
         Action::Replay => replay(queue).await,
-        Action::Unknown(name) => Err(format!(
-            "action must be dead_letters or replay_dead_letters, got {name:?}"
-        )),
+        Action::Doctor | Action::Unknown(_) => {
+            Err("action must be dead_letters, replay_dead_letters or doctor".to_owned())
+        }
     };
     done.unwrap_or_else(failed)
 }
@@ -159,6 +162,7 @@ mod tests {
         for (event, expected) in [
             (r#"{"action":"dead_letters"}"#, Some(Action::List)),
             (r#"{"action":"replay_dead_letters"}"#, Some(Action::Replay)),
+            (r#"{"action":"doctor"}"#, Some(Action::Doctor)),
             (r#"{"action":"x"}"#, Some(Action::Unknown("x".to_owned()))),
             (r#"{"action":{}}"#, None),
             (r#"{"body":"{\"action\":\"dead_letters\"}"}"#, None),

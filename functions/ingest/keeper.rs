@@ -114,6 +114,7 @@ impl<S: Server, R: Requests> Keeper<S, R> {
             return landing.land(&self.database, patience, effort).await;
         }
         let way = self.breaker().way(self.database.now());
+        effort.is_breaker_open = way != Way::Go;
         if way == Way::Spare {
             return Err(Fault::Spared.into());
         }

@@ -23,7 +23,7 @@ mod verdict;
 
 pub use call::{Answer, Audit, EventRow};
 pub use server::{CallError, Server};
-pub use verdict::verdict;
+pub use verdict::{may_call, verdict};
 
 use course::{Called, Course};
 
@@ -78,6 +78,8 @@ pub struct Effort {
     pub is_unanswered: bool,
     /// Tags of what was done beside the straight path.
     pub detours: Vec<&'static str>,
+    /// Whether the database had been away a moment ago.
+    pub is_breaker_open: bool,
     /// Why the queue did not do what it was asked.
     pub queue_error: Option<String>,
     /// SQLSTATE with which the audit of events failed that are stored all the same.

@@ -20,7 +20,7 @@ fn main() -> ExitCode {
 }
 
 fn configured(environment: &Environment) -> Result<Ingest, Invalid> {
-    let log = Log::new(environment.log_level()?);
+    let log = Log::new(environment.log_level()?, &environment.stack_name()?);
     let database = environment.database(Function::Ingest)?;
     let queue = environment.queue()?;
     let edge = environment.edge()?;

@@ -29,6 +29,7 @@ pub mod landing;
 pub mod queue;
 pub mod replay;
 pub mod dead_letters;
+pub mod doctor;
 mod plants;
 pub mod explain;
 pub mod health;
@@ -39,7 +40,7 @@ mod account;
 
 pub use account::could_not_start;
 
-use account::Account;
+use account::{Account, Asks, Batch, Start};
 use api_event::ApiEvent;
 use beacon::{Decoded, Ping, UNPACKED_MAX_BYTES};
 use explain::Explanation;
@@ -100,6 +101,8 @@ pub enum Answer {
     Kept(replay::Kept),
     /// To an operator.
     Report(dead_letters::Report),
+    /// To an operator who asks what is wrong.
+    Page(doctor::Page),
 }
 
 /// The function between its requests: its connections, room for bodies, and what the breaker remembers.
@@ -143,6 +146,9 @@ impl Ingest {
                 return Answer::Kept(Box::pin(self.replay(&deliveries, request_id)).await);
             }
             if let Some(action) = dead_letters::action(event) {
+                if action == dead_letters::Action::Doctor {
+                    return Answer::Page(Box::pin(self.examine(request_id)).await);
+                }
                 return Answer::Report(Box::pin(self.act(action, request_id)).await);
             }
         }
@@ -153,8 +159,21 @@ impl Ingest {
         let began = Instant::now();
         let mut effort = Effort::default();
         let (kept, replayed) = replay::replay(deliveries, &self.keeper, &mut effort).await;
-        account::replayed(&self.log, request_id, &replayed, &effort, began.elapsed());
+        let batch = Batch {
+            request_id,
+            start: self.start(),
+            reconnects: self.keeper.database.reconnects(),
+            duration: began.elapsed(),
+        };
+        account::replayed(&self.log, &batch, &replayed, &effort);
         kept
+    }
+
+    fn start(&self) -> Start {
+        match self.is_warm.swap(true, Ordering::Relaxed) {
+            true => Start::Warm,
+            false => Start::Cold,
+        }
     }
 
     async fn act(&self, action: dead_letters::Action, request_id: &str) -> dead_letters::Report {
@@ -163,11 +182,19 @@ impl Ingest {
         report
     }
 
+    async fn examine(&self, request_id: &str) -> doctor::Page {
+        let keeper = &self.keeper;
+        let page = doctor::examine(&keeper.database, keeper.queue.as_ref()).await;
+        account::examined(&self.log, request_id, &page);
+        page
+    }
+
     async fn reply(&self, event: &ApiEvent<'_>, request_id: &str) -> Reply {
         let began = Instant::now();
         let receipt = Uuid::now_v7();
-        let mut account = Account::new(request_id, !self.is_warm.swap(true, Ordering::Relaxed));
+        let mut account = Account::new(request_id, self.start());
         let outcome = self.outcome(event, receipt, &mut account).await;
+        account.reconnects = self.keeper.database.reconnects();
         let reply = reply::reply(event, &outcome, receipt);
         account.close(&self.log, &outcome, reply.status(), began.elapsed());
         reply
@@ -179,14 +206,18 @@ impl Ingest {
         receipt: Uuid,
         account: &mut Account<'_>,
     ) -> Result<Outcome, Failure> {
-        match route::route(event)? {
+        let route = route::route(event);
+        if explain::is_asked_for(event, &self.edge) || !route::is_beacon(event, &route) {
+            account.asks = Asks::Other;
+        }
+        match route? {
             Route::Preflight => Ok(Outcome::Preflight),
             Route::Alive => Ok(Outcome::Alive),
             Route::Ready => Ok(health::ready(&self.keeper.database)
                 .await
                 .map(|()| Outcome::Ready)?),
             Route::Look => Ok(Outcome::Look),
-            Route::Beacon if explain::is_asked_for(event, &self.edge) => {
+            Route::Beacon if account.asks == Asks::Other => {
                 let _room = self.room.take(UNPACKED_MAX_BYTES).await?;
                 let explanation = explain::explain(event, &self.edge, &self.keeper.database).await;
                 Ok(Outcome::Explained(Box::new(explanation)))

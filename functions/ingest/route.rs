@@ -52,6 +52,11 @@ fn page(event: &ApiEvent<'_>) -> Result<Route, Refusal> {
     }
 }
 
+/// Whether somebody meant to send events, also where that is refused; a look is none, whatever it looks at.
+pub fn is_beacon(event: &ApiEvent<'_>, route: &Result<Route, Refusal>) -> bool {
+    matches!(route, Ok(Route::Beacon) | Err(_)) && !event.method.eq_ignore_ascii_case("HEAD")
+}
+
 /// Whether the answer goes into an `<img>`, which shows nothing but an image to the page.
 pub fn wants_image(event: &ApiEvent<'_>) -> bool {
     let has = |name, is_image: fn(&str) -> bool| event.header(name).is_some_and(is_image);

@@ -12,11 +12,14 @@ use tokio::time::Instant;
 use tokio_postgres::Client;
 
 use super::catalogue::V001;
+use super::doctor;
 use super::failure::Failure;
 use super::fields::Fields;
 use super::guard;
 use super::keys;
 use super::ledger;
+use super::measure;
+use super::recent;
 use super::run;
 use super::time_left::{self, Work};
 use super::verify;
@@ -28,12 +31,15 @@ mod asked;
 use asked::{Action, Expect};
 
 /// All actions, as the answer to an unknown one lists them.
-pub const NAMES: [&str; 8] = [
+pub const NAMES: [&str; 11] = [
     "plan",
     "apply",
     "rollback",
     "verify",
     "status",
+    "measure",
+    "recent",
+    "doctor",
     "create_key",
     "revoke_key",
     "list_keys",
@@ -70,7 +76,17 @@ async fn dispatch(
     deadline_ms: u64,
 ) -> Result<Map<String, Value>, Failure> {
     let action = asked::asked(&Fields::of(event), request_id)?;
+    if let Action::Doctor(bucket) = action {
+        let patient = doctor::Patient {
+            environment: environment.clone(),
+            deadline_ms,
+            bucket,
+        };
+        let end = time_left::end_of(Work::Direct, deadline_ms, std::time::SystemTime::now())?;
+        return guard::finish(end, async move { Ok(doctor::examine(patient).await) }).await;
+    }
     environment.log_level()?;
+    environment.stack_name()?;
     let database = environment.database(Function::Migrate)?;
     let end = time_left::end_of(Work::Direct, deadline_ms, std::time::SystemTime::now())?;
     guard::finish(end, perform_on(database, action, end)).await
@@ -98,10 +114,17 @@ async fn perform_on(
             read_only(&client, |client| Box::pin(verify::absent(client))).await
         }
         Action::Verify(Expect::Present, says) => verify::present(&client, &says, &database.host, end).await,
+        Action::Measure => read_only(&client, |client| Box::pin(measure::measure(client))).await,
+        Action::Recent(asked) => {
+            read_only(&client, |client| {
+                Box::pin(async move { recent::recent(client, &asked).await })
+            })
+            .await
+        }
         Action::Status => read_only(&client, |client| Box::pin(ledger::status(client, &V001))).await,
         #[cfg(feature = "provoke-panic")]
         Action::Panic => panic!("provoked"),
-        Action::Run(_) => Ok(Map::new()),
+        Action::Run(_) | Action::Doctor(_) => Ok(Map::new()),
     }
 }
 

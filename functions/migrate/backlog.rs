@@ -5,7 +5,10 @@
 //! ids are drawn comes from two rows found by the primary key. What takes longer than [`LIMIT`] all the same is told as
 //! not counted.
 
+use std::time::Duration;
+
 use serde_json::{json, Map, Value};
+use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_postgres::Client;
@@ -16,7 +19,10 @@ use super::failure::Failure;
 const COUNTED: i64 = 100_000;
 
 /// For each figure; an operator waits for all of them at once.
-const LIMIT: &str = "5s";
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// A figure by its name, and the query that tells it in JSON, of no more than `$1` rows.
+pub type Figure = (&'static str, &'static str);
 
 /// In the order of the partial index, which a scan of the table would not give.
 const PENDING: &str = "
@@ -64,43 +70,48 @@ select pg_catalog.jsonb_build_object('last', n.last, 'left', n.final - n.last,
 from numbers n";
 
 /// The figures by their names in the answer.
-const FIGURES: [(&str, &str); 4] = [
+pub const FIGURES: [Figure; 4] = [
     ("pending", PENDING),
-    ("quarantined", QUARANTINED),
     ("oldest_pending", OLDEST_PENDING),
     ("ids", IDS),
+    ("quarantined", QUARANTINED),
 ];
 
-/// Tells them; what was not counted in time, or may not be read, is null and has a line in `notes`.
+/// Tells them; what was not counted in time, or may not be read, is null and has a line in `notes`. All of them end by
+/// `end`.
 ///
 /// # Errors
 /// The database's, other than the end of the time and a missing right.
-pub async fn figures(client: &Client) -> Result<Map<String, Value>, Failure> {
+pub async fn figures(
+    client: &Client,
+    wanted: &[Figure],
+    end: Option<Instant>,
+) -> Result<Map<String, Value>, Failure> {
     let (mut figures, mut notes) = (Map::new(), Vec::new());
-    client
-        .batch_execute(&format!("set local statement_timeout = '{LIMIT}'"))
-        .await?;
-    for (name, query) in FIGURES {
-        client.batch_execute("savepoint figure").await?;
+    for (name, query) in wanted {
+        let left = end.map_or(LIMIT, |end| end.saturating_duration_since(Instant::now()));
+        let limit_ms = LIMIT.min(left).as_millis().max(1);
+        let begin = format!("savepoint figure; set local statement_timeout = '{limit_ms}ms'");
+        client.batch_execute(&begin).await?;
         let told = match client.query_typed(query, &[(&COUNTED, Type::INT8)]).await {
             Ok(rows) => rows.first().map_or(Value::Null, |row| {
                 row.get::<_, Option<Value>>(0).unwrap_or_default()
             }),
             Err(error) => {
-                notes.push(unknown(name, error.into())?);
+                notes.push(unknown(name, limit_ms, error.into())?);
                 Value::Null
             }
         };
         client.batch_execute("rollback to savepoint figure").await?;
-        figures.insert(name.to_owned(), told);
+        figures.insert((*name).to_owned(), told);
     }
     figures.insert("notes".to_owned(), json!(notes));
     Ok(figures)
 }
 
-fn unknown(name: &str, failure: Failure) -> Result<String, Failure> {
+fn unknown(name: &str, limit_ms: u128, failure: Failure) -> Result<String, Failure> {
     if failure.is(&SqlState::QUERY_CANCELED) {
-        Ok(format!("{name} was not counted within {LIMIT}"))
+        Ok(format!("{name} was not counted within {limit_ms} ms"))
     } else if failure.is(&SqlState::INSUFFICIENT_PRIVILEGE) {
         Ok(format!("{name} is not known: {failure}"))
     } else {

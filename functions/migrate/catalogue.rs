@@ -32,7 +32,7 @@ pub const V001: Migration = Migration {
 };
 
 /// What V001 makes, as the ledger names it.
-const MAKES: [&str; 13] = [
+const MAKES: [&str; 19] = [
     "schema raw",
     "role tracking_ingest_role",
     "role tracking_processor_role",
@@ -40,6 +40,12 @@ const MAKES: [&str; 13] = [
     "usage on schema raw by tracking_processor_role",
     "table raw.site_tracking_events_r",
     "table raw.site_tracking_keys_r",
+    "view raw.site_tracking_event_lag_v",
+    "view raw.site_tracking_event_rate_v",
+    "view raw.site_tracking_growth_v",
+    "view raw.site_tracking_pending_v",
+    "view raw.site_tracking_quarantined_v",
+    "view raw.site_tracking_volume_v",
     "function raw.audit_tracking_events",
     "function raw.ingest_tracking_beacon",
     "function raw.ingest_tracking_event",

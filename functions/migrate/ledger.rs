@@ -58,6 +58,11 @@ select coalesce(pg_catalog.array_agg(object order by object), '{}') from (
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   where n.nspname = 'raw' and c.relname in ('site_tracking_events_r', 'site_tracking_keys_r')
   union
+  select 'view raw.' || c.relname
+  from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  where n.nspname = 'raw' and c.relkind = 'v'
+    and c.relname ~ '^site_tracking_(event_rate|event_lag|pending|quarantined|volume|growth)_v$'
+  union
   select 'function raw.' || p.proname
   from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
   where n.nspname = 'raw' and p.proname in ('ingest_tracking_event', 'ingest_tracking_beacon',
@@ -213,7 +218,7 @@ pub async fn status(client: &Client, migration: &Migration) -> Result<Map<String
     put("events", events(client, &found).await?);
     put("last_attempts", last_attempts(client).await?);
     if has_events(&found) {
-        status.extend(backlog::figures(client).await?);
+        status.extend(backlog::figures(client, &backlog::FIGURES, None).await?);
     }
     Ok(status)
 }

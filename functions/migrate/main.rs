@@ -12,8 +12,10 @@ use site_tracking::migrate::{log_panic, Invocation, Migrate};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let environment = Environment::of_process();
-    let log = Log::new(environment.log_level().unwrap_or(LogLevel::Info));
-    std::panic::set_hook(Box::new(move |panic| log_panic(log, panic)));
+    let stack = environment.stack_name().unwrap_or_default();
+    let log = Log::new(environment.log_level().unwrap_or(LogLevel::Info), &stack);
+    let panics = log.clone();
+    std::panic::set_hook(Box::new(move |panic| log_panic(&panics, panic)));
     let migrate = Migrate::new(environment, log);
     lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| {
         let migrate = &migrate;

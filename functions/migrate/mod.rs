@@ -27,6 +27,9 @@ pub mod ledger;
 pub mod predecessor;
 pub mod shape;
 pub mod backlog;
+pub mod measure;
+pub mod recent;
+pub mod doctor;
 pub mod plan;
 pub mod run;
 pub mod login;
@@ -137,15 +140,19 @@ impl Migrate {
             invocation.deadline_ms,
         )
         .await;
-        let line = json!({
+        let mut line = json!({
             "function": "migrate",
             "request_id": invocation.request_id,
+            "Stack": self.log.stack(),
             "action": answer.get("action"),
             "ok": answer.get("ok"),
             "outcome": answer.get("outcome"),
             "api_key_hk": answer.get("api_key_hk"),
             "failure": answer.get("error"),
         });
+        if let Value::Object(line) = &mut line {
+            line.append(&mut measure::as_metrics(&answer));
+        }
         if answer.get("error").is_none() {
             self.log.outcome(&line);
         } else {
@@ -173,7 +180,7 @@ struct DeployLine<'a> {
 }
 
 /// Logs where a panic was. Its message is left out: it may quote what was being worked on.
-pub fn log_panic(log: Log, panic: &PanicHookInfo<'_>) {
+pub fn log_panic(log: &Log, panic: &PanicHookInfo<'_>) {
     let at = panic.location().map(|at| format!("{}:{}", at.file(), at.line()));
     log.fault(&json!({ "function": "migrate", "outcome": "panic", "at": at }));
 }

@@ -75,6 +75,12 @@ pub fn end_of(work: Work, deadline_ms: u64, now: SystemTime) -> Result<Instant, 
     Ok(Instant::now() + time)
 }
 
+/// What a deploy wants of the function's time-out, and what is left of it; `None`: nobody told a deadline.
+pub fn of_a_deploy(deadline_ms: u64, now: SystemTime) -> (Duration, Option<Duration>) {
+    let left = (UNIX_EPOCH + Duration::from_millis(deadline_ms)).duration_since(now);
+    (Work::Deploy.limit() + Work::Deploy.reserve(), left.ok())
+}
+
 fn time_for(work: Work, deadline_ms: u64, now: SystemTime) -> Duration {
     match (UNIX_EPOCH + Duration::from_millis(deadline_ms)).duration_since(now) {
         Ok(left) => left.saturating_sub(work.reserve()).min(work.limit()),

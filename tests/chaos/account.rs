@@ -34,8 +34,34 @@ pub struct Attempt {
     /// What tells each event from all others; the same in the next attempt where the sender names its events.
     pub marks: Vec<String>,
     pub told: Told,
+    /// Who it was that sent it, to a sandbox of its own.
+    pub place: usize,
+    pub counts: Counts,
     /// The fault at its end.
     pub during: Option<Kind>,
+}
+
+/// Events by what became of each, as the sender was told.
+pub type Counts = [u64; 5];
+
+/// Their names in the answer, where it has them, and in the log.
+pub const COUNTED: [(&str, &str); 5] = [
+    ("stored", "Stored"),
+    ("duplicate", "Duplicate"),
+    ("quarantined", "Quarantined"),
+    ("queued", "Queued"),
+    ("failed", "Failed"),
+];
+
+/// Of an answer to so many events; a fault fails all of them.
+pub fn counts(reply: Option<&Value>, events: usize) -> Counts {
+    let Some(answer) = reply.map(Answer::of) else {
+        return Counts::default();
+    };
+    match answer.status {
+        503 => [0, 0, 0, 0, events as u64],
+        _ => COUNTED.map(|(name, _)| answer.body[name].as_u64().unwrap_or_default()),
+    }
 }
 
 /// All attempts of one world.

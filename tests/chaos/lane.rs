@@ -11,6 +11,7 @@ use super::inject::{inject, Lengths};
 use super::reconcile::{self, Rows};
 use super::seed::Seed;
 use super::support::wait;
+use super::tally;
 use super::world::World;
 
 /// Without a 200 by then something is broken for good.
@@ -45,6 +46,7 @@ pub struct Told {
     pub attempts: Vec<Attempt>,
     pub rows: Rows,
     pub dead: HashSet<String>,
+    pub miscounted: Vec<String>,
 }
 
 impl Lane {
@@ -76,9 +78,11 @@ impl Lane {
         }
         world.source.drain().await;
         let (rows, dead) = reconcile::stored(&world).await;
+        let attempts = world.account.all();
         Told {
             episodes,
-            attempts: world.account.all(),
+            miscounted: tally::differences(&world, &attempts).await,
+            attempts,
             rows,
             dead,
         }

@@ -27,6 +27,7 @@ mod world;
 mod inject;
 mod lane;
 mod reconcile;
+mod tally;
 mod report;
 
 #[path = "../it/support/mod.rs"]
@@ -82,6 +83,7 @@ async fn run(settings: &Settings) -> Report {
     while let Some(ended) = lanes.join_next().await {
         let told = ended.unwrap_or_else(|error| panic!("seed {}: {error}", settings.seed));
         verdict.add(&told.attempts, &told.rows, &told.dead);
+        verdict.miscounted.extend(told.miscounted);
         episodes.extend(told.episodes);
     }
     Report::new(settings, episodes, verdict)

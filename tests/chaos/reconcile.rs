@@ -30,6 +30,8 @@ pub struct Verdict {
     pub twice: Vec<String>,
     /// Stored though all who sent it were told that nothing was, or sent by nobody.
     pub uninvited: Vec<String>,
+    /// Sums of metrics that are not what the senders were told.
+    pub miscounted: Vec<String>,
     /// Events whose sender does not know, and how many of them are stored, by the fault at that time.
     pub open: BTreeMap<Option<Kind>, (usize, usize)>,
 }
@@ -103,7 +105,8 @@ impl Verdict {
     }
 
     pub fn is_good(&self) -> bool {
-        self.lost.is_empty() && self.twice.is_empty() && self.uninvited.is_empty()
+        let all = [&self.lost, &self.twice, &self.uninvited, &self.miscounted];
+        all.iter().all(|faults| faults.is_empty())
     }
 }
 

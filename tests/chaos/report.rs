@@ -71,16 +71,18 @@ impl Report {
             ("lost", &v.lost),
             ("twice", &v.twice),
             ("uninvited", &v.uninvited),
+            ("miscounted", &v.miscounted),
         ] {
             for fault in faults.iter().take(SHOWN) {
                 println!("{what}: {fault}");
             }
         }
         println!(
-            "lost {}, twice {}, uninvited {}",
+            "lost {}, twice {}, uninvited {}, miscounted {}",
             v.lost.len(),
             v.twice.len(),
-            v.uninvited.len()
+            v.uninvited.len(),
+            v.miscounted.len()
         );
         let word = if self.is_good() { "good" } else { "FAILED" };
         println!("chaos: {word}; again with `make chaos SEED={}`", self.seed);

@@ -17,6 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Sandbox {
     environment: Vec<(&'static str, String)>,
     now: Mutex<Arc<Life>>,
+    past: Mutex<Vec<Arc<Life>>>,
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -32,6 +33,7 @@ impl Sandbox {
         Self {
             now: Mutex::new(Life::start(&environment).await),
             environment,
+            past: Mutex::default(),
             turn: tokio::sync::Mutex::const_new(()),
         }
     }
@@ -70,6 +72,14 @@ impl Sandbox {
         let last = std::mem::replace(&mut *self.now.lock().unwrap(), next);
         last.signal("KILL").await;
         last.ended.send_replace(true);
+        self.past.lock().unwrap().push(last);
+    }
+
+    /// All lines that its processes have written so far.
+    pub fn log(&self) -> String {
+        let mut lives = self.past.lock().unwrap().clone();
+        lives.push(self.life());
+        lives.iter().map(|life| life.function.output()).collect()
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{json, Value};
 use uuid::Uuid;
 
-use super::account::{Attempt, Told};
+use super::account::{self, Attempt, Told};
 use super::seed::Seed;
 use super::support::gateway::{Request, Shape};
 use super::world::World;
@@ -80,9 +80,13 @@ async fn attempt(world: &World, place: usize, tenant: usize, manner: Manner, mar
     };
     let request = Request::post(Shape::V2, &world.keys[tenant], &body.to_string());
     let began = Instant::now();
-    let told = Told::by(world.sandboxes[place].invoke(request.json()).await);
+    let reply = world.sandboxes[place].invoke(request.json()).await;
+    let counts = account::counts(reply.as_ref(), marks.len());
+    let told = Told::by(reply);
     let noted = Attempt {
         tenant,
+        place,
+        counts,
         marks: marks.to_vec(),
         told: told.clone(),
         during: world.fault(),

@@ -8,6 +8,7 @@ mod recipe;
 mod container;
 mod answer;
 mod rows;
+mod tally;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +19,7 @@ use crate::support::site::{Site, Watched};
 use crate::support::tools;
 use crate::INGEST;
 use case::{Case, Keys};
+use tally::Played;
 
 /// What the corpus promises to hold.
 const CASES_MIN: usize = 250;
@@ -83,11 +85,14 @@ async fn play(version: Version) {
             .map(|(name, value)| (*name, value.as_str()))
             .collect();
         let ingest = site.start_with(INGEST, &site.environment_with(&changed)).await;
+        let mut played = Vec::new();
         for (number, case) in cases {
-            failures.extend(failure(&site, &ingest, *number, case).await);
+            let (one, differences) = play_one(&site, &ingest, *number, case).await;
+            played.push(one);
+            failures.extend(differences);
         }
         all += cases.len();
-        ingest.stop().await;
+        failures.extend(tally::differences(&played, &ingest.stop().await));
     }
     let failed = failures.len();
     assert!(
@@ -98,7 +103,7 @@ async fn play(version: Version) {
 }
 
 /// Sends a case as often as it says.
-async fn failure(site: &Site, ingest: &Watched, number: usize, case: &Case) -> Option<String> {
+async fn play_one(site: &Site, ingest: &Watched, number: usize, case: &Case) -> (Played, Option<String>) {
     let keys = Keys::make(site, number, &case.text).await;
     let case = case.filled(&keys);
     let stored_before = site.count().await;
@@ -108,7 +113,10 @@ async fn failure(site: &Site, ingest: &Watched, number: usize, case: &Case) -> O
     }
     let differences = differences(site, &case, &keys, &replies, stored_before).await;
     let about = format!("tests/events/corpus/{}: {}", case.name, case.about());
-    (!differences.is_empty()).then(|| format!("{about}\n    {}", differences.join("\n    ")))
+    let differs = (!differences.is_empty()).then(|| format!("{about}\n    {}", differences.join("\n    ")));
+    let rows = site.count().await - stored_before;
+    let name = case.name.clone();
+    (Played { name, replies, rows }, differs)
 }
 
 /// Keys whose tenant is not in this table are refused by the foreign key.

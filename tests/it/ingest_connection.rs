@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 
 use crate::support::function::REMAINING;
 use crate::support::gateway::{Answer, Request, Shape};
+use crate::support::metrics;
 use crate::support::postgres::{Cluster, Version};
 use crate::support::proxy::Proxy;
 use crate::support::runtime_api::Outcome;
@@ -175,6 +176,9 @@ async fn an_answer_that_was_lost_behind_the_commit_is_no_second_row() {
     }
     let log = ingest.stop().await;
     assert_eq!(log.matches("\"notes\":[\"reconnected\"]").count(), 2, "{log}");
+    let lines = metrics::lines(&log);
+    let totals = ["Reconnects", "ColdStarts", "Stored", "Duplicate"].map(|name| metrics::total(&lines, name));
+    assert_eq!(totals, [2.0, 1.0, 3.0, 0.0], "{log}");
 }
 
 #[tokio::test]

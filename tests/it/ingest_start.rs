@@ -7,6 +7,7 @@ use site_tracking::config::{Function, VARIABLES};
 
 use crate::support::function;
 use crate::support::gateway::{Request, Shape};
+use crate::support::metrics;
 use crate::support::site::Site;
 use crate::INGEST;
 
@@ -131,6 +132,14 @@ fn row(name: &str) -> Row {
             Well,
             empty,
             ("verbose", Start("must be info or debug, got 7 characters")),
+        ),
+        "STACK_NAME" => password(
+            Well,
+            empty,
+            (
+                "a stack",
+                Start("must be up to 128 letters, digits, hyphens, underscores and points, got 7 characters"),
+            ),
         ),
         "AWS_REGION" => iam(
             Start("is not set; set it to region of the database"),
@@ -281,17 +290,17 @@ async fn each_request_is_one_line() {
         .collect();
     let of = |n: usize, name: &str| lines[n][name].clone();
     assert_eq!(lines.len(), 3, "{log}");
-    assert_eq!([of(0, "cold_start"), of(1, "cold_start")], [true, false]);
+    assert_eq!([of(0, "ColdStarts"), of(1, "ColdStarts")], [1, 0]);
     assert_eq!(
         [of(0, "outcome"), of(1, "outcome"), of(2, "outcome")],
         ["landed", "landed", "quarantined"]
     );
     assert_eq!(
         [
-            of(0, "stored"),
-            of(1, "stored"),
-            of(1, "refused"),
-            of(1, "events")
+            of(0, "Stored"),
+            of(1, "Stored"),
+            of(1, "Refused"),
+            of(1, "Received")
         ],
         [1, 1, 1, 2]
     );
@@ -301,12 +310,14 @@ async fn each_request_is_one_line() {
     );
     for line in &lines {
         assert!(
-            line["duration_ms"].as_f64().unwrap() >= line["database_ms"].as_f64().unwrap(),
+            line["Duration"].as_f64().unwrap() >= line["DatabaseTime"].as_f64().unwrap(),
             "{line}"
         );
         assert!(
             line["request_id"].is_string() && line["timestamp"].is_string(),
             "{line}"
         );
+        assert_eq!(metrics::faults(line), Vec::<String>::new(), "{line}");
+        assert_eq!(line["Stack"], "local", "{line}");
     }
 }

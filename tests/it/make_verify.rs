@@ -5,15 +5,17 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 use crate::support::database::Database;
-use crate::support::postgres::{Cluster, Version, SUPERUSER, SUPERUSER_PASSWORD};
+use crate::support::postgres::{free_port, Cluster, Version, SUPERUSER, SUPERUSER_PASSWORD};
 use crate::support::tools;
+use crate::support::v001::{alone, layered};
 
 fn make_verify(arguments: &[String], environment: &[(&str, String)]) -> Output {
+    make("verify", arguments, environment)
+}
+
+fn make(target: &str, arguments: &[String], environment: &[(&str, String)]) -> Output {
     let mut command = Command::new("make");
-    command
-        .current_dir(tools::project())
-        .arg("verify")
-        .args(arguments);
+    command.current_dir(tools::project()).arg(target).args(arguments);
     for name in [
         "DATABASE_URL",
         "DB_HOST",
@@ -92,6 +94,46 @@ async fn any_database_is_verified_and_the_exit_code_tells_whether_a_line_failed(
         assert!(said.contains(piece), "{piece}: {said}");
     }
     assert_eq!(report(&said)["failed"], serde_json::json!(["VAL-01", "PRF-01"]));
+}
+
+#[tokio::test]
+async fn make_doctor_tells_a_person_and_a_program_and_its_exit_code_whether_something_failed() {
+    let cluster = alone(Version::Default).await;
+    let database = layered(&cluster).await;
+    let client = database.superuser().await;
+    let login = "create role doctors_ingest login connection limit 4 in role tracking_ingest_role;
+        alter role doctors_ingest set statement_timeout = '3s'";
+    client.batch_execute(login).await.unwrap();
+    let variables = |port: u16| {
+        [
+            ("DB_HOST", "127.0.0.1".to_owned()),
+            ("DB_PORT", port.to_string()),
+            ("DB_NAME", database.name.clone()),
+            ("DB_USER", SUPERUSER.to_owned()),
+            ("DB_PASSWORD", SUPERUSER_PASSWORD.to_owned()),
+            ("DB_CA", cluster.authority_pem().display().to_string()),
+        ]
+    };
+    let good = make("doctor", &["ARGS=--json".to_owned()], &variables(cluster.port));
+    assert!(good.status.success(), "{good:?}");
+    let told: Value = serde_json::from_str(&stdout(&good)).unwrap();
+    assert_eq!(
+        (&told["ok"], &told["failed"]),
+        (&true.into(), &serde_json::json!([])),
+        "{told}"
+    );
+    let bad = make("doctor", &[], &variables(free_port()));
+    assert!(!bad.status.success(), "{bad:?}");
+    let said = stdout(&bad);
+    for piece in [
+        "name           ok",
+        "network        failed",
+        "remedy: check that the database runs",
+        "beacon         skipped",
+    ] {
+        assert!(said.contains(piece), "{piece}: {said}");
+    }
+    assert!(!format!("{good:?}{bad:?}").contains(SUPERUSER_PASSWORD));
 }
 
 #[test]

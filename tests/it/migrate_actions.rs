@@ -45,6 +45,11 @@ impl Operator<'_> {
         answer
     }
 
+    /// Everything that it wrote.
+    pub async fn stop(self) -> String {
+        self.function.stop().await
+    }
+
     async fn is_refused(&self, event: Value, says: &str) -> Value {
         let answer = self.asks(event).await;
         assert_eq!(answer["ok"], false, "{answer}");

@@ -1,10 +1,15 @@
 //! The README's blocks of SQL give the migrator's login what it needs: they are run as they stand, then a stack comes and
 //! goes with that login.
 
+use std::time::Duration;
+
+use serde_json::json;
+
 use crate::migrate_stack::{catalog, roles, secrets, Stack, BINARY};
 use crate::support::database::Database;
 use crate::support::function::Function;
 use crate::support::postgres::{Cluster, Version};
+use crate::support::runtime_api::Outcome;
 use crate::support::tools;
 
 /// What the README's database has beside ours.
@@ -94,9 +99,30 @@ async fn comes_and_goes(stack: &mut Stack<'_>, version: Version) {
     let migrator = stack.database.client("tracking_migrator", "m").await;
     let tenant = "select tenant_hk from auth.tenant_h where tenant_bk = 'shop'";
     assert_eq!(migrator.query(tenant, &[]).await.unwrap().len(), 1);
+    is_watched(&stack.database, version).await;
     let deleted = stack.delete().await;
     assert_eq!(
         deleted["Data"]["Outcome"], "rolled_back",
         "{version:?}: {deleted}"
+    );
+}
+
+/// The least privileges are enough to be looked at, too.
+async fn is_watched(database: &Database<'_>, version: Version) {
+    let mut environment = database.environment("nobody", "none");
+    environment.retain(|(name, _)| !name.starts_with("DB_MIGRATOR"));
+    environment.push(("DB_MIGRATOR_USER", "tracking_migrator".to_owned()));
+    environment.push(("DB_MIGRATOR_PASSWORD", "m".to_owned()));
+    let function = Function::start(BINARY, &environment).await;
+    let whole = Duration::from_secs(330);
+    let Outcome::Response(page) = function.outcome(r#"{"action":"doctor"}"#, whole).await else {
+        panic!("{}", function.output());
+    };
+    assert_eq!(page["failed"], json!([]), "{version:?}: {page}");
+    let figures = function.invoke(r#"{"action":"measure"}"#).await;
+    assert_eq!(
+        (&figures["notes"], &figures["ConnectionsUsedPercent"]),
+        (&json!([]), &json!(0.0)),
+        "{version:?}: {figures}"
     );
 }

@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::function::REMAINING;
 use crate::support::gateway::{Answer, Request, Shape};
+use crate::support::metrics;
 use crate::support::runtime_api::Outcome;
 use crate::support::site::Site;
 use crate::support::wait;
@@ -79,5 +80,11 @@ async fn while_the_database_is_away_few_reach_for_it_and_one_finds_it_back() {
     .await;
     assert_eq!(ingest.send(&event).await.status, 200, "and all after it");
     let log = ingest.stop().await;
-    assert!(log.matches(r#""tag":"spared""#).count() > REQUESTS / 2, "{log}");
+    let spared = log.matches(r#""tag":"spared""#).count();
+    assert!(spared > REQUESTS / 2, "{log}");
+    let lines = metrics::lines(&log);
+    let [open, failed, stored] =
+        ["BreakerOpen", "Failed", "Stored"].map(|name| metrics::total(&lines, name) as usize);
+    assert!((spared..=failed + 1).contains(&open), "{open}: {log}");
+    assert!(failed >= REQUESTS && stored == 2, "{failed}, {stored}: {log}");
 }

@@ -8,6 +8,7 @@ use serde_json::{json, Value};
 
 use crate::support::event_source::EventSource;
 use crate::support::gateway::{Answer, Request, Shape};
+use crate::support::metrics;
 use crate::support::postgres::{free_port, Cluster, Version};
 use crate::support::site::{Site, Watched};
 use crate::INGEST;
@@ -129,12 +130,27 @@ async fn an_outage_loses_nothing_and_stores_nothing_twice() {
     let log = ingest.stop().await;
     for piece in [
         r#""outcome":"queued""#,
-        r#""queued":2"#,
+        r#""Queued":2"#,
         r#""outcome":"replayed""#,
-        r#""put_back":4"#,
+        r#""PutBack":4"#,
     ] {
         assert!(log.contains(piece), "{piece}: {log}");
     }
+    let lines = metrics::lines(&log);
+    let faults: Vec<String> = lines.iter().flat_map(metrics::faults).collect();
+    assert_eq!(faults, Vec::<String>::new(), "{log}");
+    let totals = [
+        "Received",
+        "Stored",
+        "Queued",
+        "Quarantined",
+        "Refused",
+        "Failed",
+        "Replayed",
+        "LaidToRest",
+    ]
+    .map(|name| metrics::total(&lines, name));
+    assert_eq!(totals, [8.0, 1.0, 4.0, 2.0, 1.0, 0.0, 4.0, 0.0], "{log}");
 }
 
 #[tokio::test]
@@ -249,7 +265,7 @@ async fn what_is_refused_five_times_rests_with_its_reason_and_comes_again_when_a
             .filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines.filter_map(|line| line[name].as_u64()).sum()
     };
-    assert_eq!((told("refused"), told("dead_letters")), (3 * 4, 3), "{log}");
+    assert_eq!((told("refused"), told("LaidToRest")), (3 * 4, 3), "{log}");
 
     tokio::time::timeout(Duration::from_secs(30), async {
         while ingest.invoke(r#"{"action":"dead_letters"}"#).await["shown"]

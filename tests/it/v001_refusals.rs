@@ -20,6 +20,8 @@ async fn what_needs_adoption_is_refused_by_name_and_not_touched_even_if_psql_goe
                returns integer language sql as 'select 1'",
             "raw.ingest_tracking_event(bytea, bytea, inet, text, jsonb) returning integer is another function",
         ),
+        ("create schema raw; create table raw.site_tracking_growth_v ()", "raw.site_tracking_growth_v is no view of V001's"),
+        ("create schema raw; create view raw.site_tracking_volume_v as select 1 as one", "raw.site_tracking_volume_v is no view of V001's"),
         ("create schema raw; create view raw.site_tracking_keys_r as select 1 as one", "raw.site_tracking_keys_r is no table"),
     ];
     for version in Version::ALL {

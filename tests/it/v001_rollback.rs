@@ -139,6 +139,7 @@ async fn the_mode_decides_what_stays_and_a_retained_layer_is_taken_up_again() {
                 "{label}: foreign key"
             );
             let processor = "select has_table_privilege('tracking_processor_role', 'raw.site_tracking_events_r', 'select')
+                and has_table_privilege('tracking_processor_role', 'raw.site_tracking_pending_v', 'select')
                 and has_function_privilege('tracking_processor_role', 'raw.quarantined_bytes(bigint)', 'execute')";
             assert!(
                 client.query_one(processor, &[]).await.unwrap().get::<_, bool>(0),

@@ -5,7 +5,7 @@ use crate::support::postgres::{Cluster, Version};
 use crate::support::v001::{alone, layered, refusal, Operator};
 
 /// What somebody changed, and what verify says of it.
-const CHANGES: [(&str, &str); 52] = [
+const CHANGES: [(&str, &str); 60] = [
     ("drop table raw.site_tracking_keys_r", "table raw.site_tracking_keys_r is missing"),
     ("drop table migrations.rollback_log", "table migrations.rollback_log is missing"),
     ("alter table migrations.migration_log drop column environment", "migrations.migration_log has not the columns"),
@@ -50,6 +50,25 @@ const CHANGES: [(&str, &str); 52] = [
         "update pg_index set indisvalid = false where indexrelid = 'raw.site_tracking_events_r_event_once'::regclass",
         "(event_key IS NOT NULL) (invalid), not",
     ),
+    ("drop view raw.site_tracking_pending_v", "view raw.site_tracking_pending_v is missing"),
+    (
+        "drop view raw.site_tracking_growth_v; create table raw.site_tracking_growth_v ()",
+        "raw.site_tracking_growth_v is no view",
+    ),
+    ("alter view raw.site_tracking_volume_v owner to tracking_processor_role", "view raw.site_tracking_volume_v belongs to"),
+    ("comment on view raw.site_tracking_volume_v is null", "view raw.site_tracking_volume_v has no comment"),
+    (
+        "drop view raw.site_tracking_pending_v; create view raw.site_tracking_pending_v as select 1 as more;
+           comment on view raw.site_tracking_pending_v is 'waits'",
+        "view raw.site_tracking_pending_v shows",
+    ),
+    (
+        "create or replace view raw.site_tracking_event_lag_v as select null::bigint as oldest_pending_id,
+           null::timestamptz as oldest_pending_received, 0::bigint as lag_seconds",
+        "view raw.site_tracking_event_lag_v has another body",
+    ),
+    ("grant select on raw.site_tracking_volume_v to public", "PUBLIC has SELECT on raw.site_tracking_volume_v"),
+    ("revoke select on raw.site_tracking_volume_v from tracking_processor_role", "tracking_processor_role lacks SELECT on raw.site_tracking_volume_v"),
     ("drop function raw.requeue_quarantined", "function raw.requeue_quarantined is missing"),
     ("alter function raw.ingest_tracking_event security invoker", "function raw.ingest_tracking_event is plpgsql v (p_tenant_hk"),
     ("alter function raw.ingest_tracking_beacon reset search_path", "function raw.ingest_tracking_beacon is plpgsql v security"),

@@ -22,6 +22,7 @@ pub fn environment() -> Result<Environment, Failed> {
     let or = |name, otherwise: &str| Some(variable(name).unwrap_or_else(|| otherwise.to_owned()));
     let named = process.replaced([
         ("LOG_LEVEL", None),
+        ("STACK_NAME", None),
         ("DB_AUTH", or("DB_AUTH", "password")),
         ("DB_CA", or("DB_CA", "system")),
     ]);

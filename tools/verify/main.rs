@@ -2,7 +2,8 @@
 //!
 //! In: where the database is, by `DATABASE_URL` or the `DB_*` variables. Out: a summary, two files below
 //! `target/verify/`, and an exit code: 0 where no line failed, 1 where one did, 2 where nothing could be asked. What
-//! answers is `migrate`'s action `verify`; what it tries it undoes.
+//! answers is `migrate`'s action `verify`; what it tries it undoes. `make doctor` is the same program: what stands
+//! between this machine and the database, by the action `doctor`.
 
 #![allow(
     clippy::print_stdout,
@@ -12,6 +13,7 @@
 
 mod address;
 mod results;
+mod doctor;
 
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -34,6 +36,8 @@ target/verify/test_results_V001_<UTC>.json and .md. Exit code 0: no line failed;
 instead of DATABASE_URL: DB_HOST, DB_PORT (5432), DB_NAME, DB_USER, DB_PASSWORD
 DB_CA           who vouches for the server: system (default), rds, or the path of a PEM file; sslrootcert of the URL
 DB_AUTH         password (default) or iam, with the AWS_* variables
+make doctor     what stands between this machine and that database: variables, name, network, TLS, login, V001, grants,
+                connections, time-outs, clock, one beacon; ARGS=--json. Exit code 1: one of them failed
 ENVIRONMENT     DEV, TEST, STAGING or PRODUCTION, where the ledger has none
 What it tries it undoes; identity values that it draws and dead rows that it leaves are told in line CLN-01.";
 
@@ -46,7 +50,11 @@ async fn main() -> ExitCode {
         println!("{HELP}");
         return ExitCode::SUCCESS;
     }
-    match verify().await {
+    let asked = match std::env::args().nth(1).as_deref() {
+        Some("doctor") => doctor::examine().await,
+        _ => verify().await,
+    };
+    match asked {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(failed) => {

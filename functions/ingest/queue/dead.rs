@@ -22,6 +22,18 @@ impl Queue {
         Ok(COUNTS.into_iter().filter_map(count).sum())
     }
 
+    /// Whether both queues answer this function.
+    ///
+    /// # Errors
+    /// The first that does not; in words for the operator.
+    pub async fn are_there(&self) -> Result<(), String> {
+        for url in [&self.url, &self.dead_letters_url] {
+            let body = json!({ "QueueUrl": url, "AttributeNames": ["QueueArn"] });
+            self.ask("GetQueueAttributes", &body).await?;
+        }
+        Ok(())
+    }
+
     /// Some of them; nobody else sees these for `time`.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use crate::migrate::fields::Fields;
 use crate::migrate::keys::{self, Wanted, Which};
 use crate::migrate::plan::Wish;
 use crate::migrate::properties;
+use crate::migrate::recent::{self, Asked, Shows};
 use crate::migrate::run::{Ending, Order};
 
 /// What is asked for.
@@ -20,6 +21,10 @@ pub(super) enum Action {
     Run(Order),
     Verify(Expect, Says),
     Status,
+    Measure,
+    Recent(Asked),
+    /// With the bucket of reports, where one is named.
+    Doctor(Option<String>),
     CreateKey(Wanted),
     RevokeKey(Which),
     ListKeys(Option<String>),
@@ -51,6 +56,9 @@ pub(super) fn asked(fields: &Fields<'_>, request_id: &str) -> Result<Action, Fai
             )),
         },
         Some("status") => Ok(Action::Status),
+        Some("measure") => Ok(Action::Measure),
+        Some("recent") => recent(fields).map(Action::Recent),
+        Some("doctor") => Ok(Action::Doctor(fields.text("bucket"))),
         Some("create_key") => create_key(fields).map(Action::CreateKey),
         Some("revoke_key") => {
             let (key, hash) = (fields.text("key"), fields.text("api_key_hk"));
@@ -141,6 +149,36 @@ fn rollback(fields: &Fields<'_>, request_id: &str) -> Result<Action, Failure> {
         request_id: request_id.to_owned(),
         ending: Ending::Commit,
     }))
+}
+
+fn recent(fields: &Fields<'_>) -> Result<Asked, Failure> {
+    let tenant = Wanted {
+        tenant_bk: fields.text("tenant_bk").unwrap_or_default(),
+        label: None,
+        allowed_origins: None,
+    };
+    let rows = number(fields, "rows", "of rows", "leave it out for 20")?.unwrap_or(recent::ROWS);
+    if !(1..=recent::ROWS_MAX).contains(&rows) {
+        return Err(Failure::request(
+            format!("rows must be 1 to {}, got {rows}", recent::ROWS_MAX),
+            "leave it out for 20",
+        ));
+    }
+    let shows = match fields.text("payloads").as_deref() {
+        None | Some("false") => Shows::Outline,
+        Some("true") => Shows::Payloads,
+        Some(other) => {
+            return Err(Failure::request(
+                format!("payloads must be true or false, got {}", withheld(other)),
+                "leave it out for false",
+            ))
+        }
+    };
+    Ok(Asked {
+        tenant_bk: tenant.checked()?.tenant_bk,
+        rows,
+        shows,
+    })
 }
 
 fn number<N: std::str::FromStr>(
@@ -237,6 +275,19 @@ mod tests {
             (
                 r#"{"action":"list_keys","tenant_bk":"a\u0000b"}"#,
                 "tenant_bk has a character U+0000 at position 2",
+            ),
+            (r#"{"action":"recent"}"#, "tenant_bk must have 1 to 255"),
+            (
+                r#"{"action":"recent","tenant_bk":"t","rows":101}"#,
+                "rows must be 1 to 100, got 101",
+            ),
+            (
+                r#"{"action":"recent","tenant_bk":"t","rows":0}"#,
+                "rows must be 1 to 100",
+            ),
+            (
+                r#"{"action":"recent","tenant_bk":"t","payloads":"yes"}"#,
+                "payloads must be true or false, got 3 characters",
             ),
             (r#"{"action":"revoke_key"}"#, "either key or api_key_hk"),
             (

@@ -8,12 +8,13 @@ select count(*) > 0,
     filter (where not pg_has_role(o.owner, 'USAGE')),
   format('%s owns %s objects and may drop them', current_user, count(*))
 from (select c.relowner as owner from pg_class c join pg_namespace n on n.oid = c.relnamespace
-  where n.nspname = 'raw' and c.relname in ('site_tracking_events_r', 'site_tracking_keys_r')
+  where n.nspname = 'raw' and (c.relname in ('site_tracking_events_r', 'site_tracking_keys_r')
+    or c.relkind = 'v' and c.relname ~ '^site_tracking_(event_rate|event_lag|pending|quarantined|volume|growth)_v$')
   union all select p.proowner from pg_proc p join pg_namespace n on n.oid = p.pronamespace
   where n.nspname = 'raw' and p.proname in ('ingest_tracking_event', 'ingest_tracking_beacon', 'audit_tracking_events',
     'origin_is_allowed', 'quarantined_bytes', 'requeue_quarantined')) as o";
 
-const IN_THE_WAY: &str = "
+const IN_THE_WAY: &str = r"
 with ours as (select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
   where n.nspname = 'raw' and c.relname in ('site_tracking_events_r', 'site_tracking_keys_r')
     and not 'table raw.' || c.relname = any (coalesce((select l.adopted_objects from migrations.migration_log l
@@ -23,6 +24,7 @@ select exists (select from ours),
     select distinct format('view %s', v.oid::regclass) as name
     from pg_depend d join pg_rewrite r on d.classid = 'pg_rewrite'::regclass and r.oid = d.objid
     join pg_class v on v.oid = r.ev_class and v.relkind in ('v', 'm')
+      and v.oid::regclass::text !~ '^raw\.site_tracking_(event_rate|event_lag|pending|quarantined|volume|growth)_v$'
     where d.refclassid = 'pg_class'::regclass and d.refobjid in (select oid from ours)
     union
     select format('foreign key %s of %s', k.conname, k.conrelid::regclass) from pg_constraint k

@@ -67,6 +67,7 @@ outside as (
   select distinct format('%s %s', case v.relkind when 'm' then 'materialized view' else 'view' end, v.oid::regclass) as name
   from pg_depend d join pg_rewrite r on d.classid = 'pg_rewrite'::regclass and r.oid = d.objid
   join pg_class v on v.oid = r.ev_class and v.relkind in ('v', 'm')
+    and v.oid::regclass::text !~ '^raw\.site_tracking_(event_rate|event_lag|pending|quarantined|volume|growth)_v$'
   where d.refclassid = 'pg_class'::regclass and d.refobjid in (select oid from ours)
   union
   select format('foreign key %s of %s', k.conname, k.conrelid::regclass) from pg_constraint k

@@ -19,7 +19,8 @@ select true,
 from (
   select acl.privilege_type as privilege, objects.object from (
     select 'raw.' || c.relname as object, c.relacl as acl from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where n.nspname = 'raw' and c.relname ~ '^site_tracking_(events|keys)_r' and c.relkind in ('r', 'S')
+    where n.nspname = 'raw' and c.relkind in ('r', 'S', 'v')
+      and c.relname ~ '^site_tracking_((events|keys)_r|(event_rate|event_lag|pending|quarantined|volume|growth)_v$)'
     union all
     select 'raw.' || p.proname, coalesce(p.proacl, acldefault('f', p.proowner)) from pg_proc p
     join pg_namespace n on n.oid = p.pronamespace

@@ -35,6 +35,15 @@ pub fn receipts(replies: &[Value]) -> Vec<Uuid> {
     answers.filter_map(|answer| answer.receipt()).collect()
 }
 
+/// Status and body of an answer; null where it has none in JSON.
+pub fn told(reply: &Value) -> (u64, Value) {
+    let body = serde_json::from_slice(&Answer { reply }.bytes());
+    (
+        reply["statusCode"].as_u64().unwrap_or_default(),
+        body.unwrap_or_default(),
+    )
+}
+
 struct Answer<'a> {
     reply: &'a Value,
 }

@@ -21,6 +21,7 @@ pub mod v001;
 pub mod runtime_api;
 pub mod function;
 pub mod gateway;
+pub mod metrics;
 pub mod http_api;
 pub mod browser;
 pub mod site;
