@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_postgres::Client;
 
-use super::{millis, Ending, Order};
+use super::{millis, Ending, Order, Pace};
 use crate::config::{self, Auth};
 use crate::db;
 use crate::migrate::catalogue::V001;
@@ -25,9 +25,13 @@ mod rehearsal;
 mod logins;
 mod undo;
 mod locked;
+mod patience;
 mod adoption;
 mod foreign_key;
 
+use patience::Locking;
+
+pub(super) use patience::WAITED_FOR;
 pub(super) use rehearsal::UNDO_DIFFERS;
 
 /// How long a statement waits for a lock. Everybody who comes after it waits behind it: half of what a beacon may
@@ -60,6 +64,7 @@ const LOCK: &str = "select pg_catalog.pg_try_advisory_xact_lock(
 pub(super) async fn attempt(
     database: &config::Database,
     order: &Order,
+    pace: Pace,
     end: Instant,
 ) -> Result<Report, Failure> {
     let client = db::connect(database).await?;
@@ -71,6 +76,7 @@ pub(super) async fn attempt(
         client: &client,
         database,
         order,
+        pace,
         proof,
         end,
         may_have_made: false,
@@ -96,6 +102,7 @@ struct Attempt<'a> {
     client: &'a Client,
     database: &'a config::Database,
     order: &'a Order,
+    pace: Pace,
     proof: Proof,
     end: Instant,
     /// Whether something of who asks may be there, whatever becomes of this attempt.
@@ -106,8 +113,8 @@ struct Attempt<'a> {
     is_new: bool,
     /// What was there, for the checklist.
     before: String,
-    /// Since when tables of others may be locked.
-    locking: Option<Instant>,
+    /// Since when others may have to wait; `None`: nothing is locked.
+    locking: Option<Locking>,
     /// Sees what a dry run does.
     watch: Option<Watch>,
     report: Report,
@@ -127,7 +134,7 @@ impl Attempt<'_> {
         };
         ended.map_err(|failure| Failure {
             may_have_made: failure.may_have_made || self.may_have_made,
-            ..failure
+            ..self.told(failure)
         })?;
         if is_real && matches!(self.order.wish, Wish::Have(_)) {
             self.prove_checks().await;
@@ -150,6 +157,9 @@ impl Attempt<'_> {
         let kept = ground::environment_kept(self.client).await?;
         rules::permit(&self.order.wish, plan, &found, &self.order.says, kept.as_deref())?;
         if self.order.ending == Ending::GiveBack {
+            if plan == Plan::Adopt && self.foresee().await? {
+                return Ok(());
+            }
             self.watch = Some(Watch::begin(self.client).await?);
         }
         self.perform(plan).await
@@ -186,12 +196,15 @@ impl Attempt<'_> {
 
     /// Asks the checklist's closed list before a deploy's commit.
     async fn commit(&mut self) -> Result<(), Failure> {
+        self.look_around().await?;
         if matches!(self.order.wish, Wish::Have(_)) {
             checklist::deploy::check(self.client, self.known(), self.report.ledger_id, self.end).await?;
         }
         let held = self.locks_of_others().await?;
+        self.look_around().await?;
         self.client.batch_execute("commit").await?;
         self.tell_locks(held);
+        self.locking = None;
         Ok(())
     }
 
@@ -211,6 +224,7 @@ impl Attempt<'_> {
             says: &self.order.says,
             host: &self.database.host,
             before: Some(&self.before),
+            line_limit: self.left_of_patience(),
         }
     }
 
@@ -250,10 +264,14 @@ impl Attempt<'_> {
         Ok(self.client.batch_execute("release savepoint beginning").await?)
     }
 
-    /// The server ends a statement when our time is over: a process that went away must not leave one running.
+    /// The server ends a statement when our time is over, or that of who waits: a process that went away must not leave
+    /// one running.
     fn statement_timeout(&self) -> String {
-        let left = self.end.saturating_duration_since(Instant::now()).as_millis();
-        format!("set local statement_timeout = '{}ms'", left.max(1))
+        let left = self.end.saturating_duration_since(Instant::now());
+        let left = self
+            .left_of_patience()
+            .map_or(left, |patience| patience.min(left));
+        format!("set local statement_timeout = '{}ms'", left.as_millis().max(1))
     }
 
     async fn lock(&self) -> Result<(), Failure> {

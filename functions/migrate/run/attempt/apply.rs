@@ -26,7 +26,10 @@ impl Attempt<'_> {
         if plan == Plan::Adopt {
             // The create file's own preflight asks for the rights that adopting needs.
             self.send(V001.create().into_iter().take(1).collect()).await?;
-            self.send(V001.adopt()).await?;
+            let (look, change) = split(V001.adopt(), "adopt_table");
+            self.send(look).await?;
+            self.begin_locking().await?;
+            self.send(change).await?;
         }
         self.make().await?;
         let written = record::last_applied(self.client).await?;
@@ -52,10 +55,11 @@ impl Attempt<'_> {
         self.send(make).await?;
         self.ready_login().await?;
         self.send(probe).await?;
+        self.look_around().await?;
         let after = fingerprint::read(self.client).await?.digest();
         self.set("tracking.fingerprint_after", &after).await?;
         self.report.fingerprint_after = Some(after);
-        self.begin_locking();
+        self.begin_locking().await?;
         self.send(lock).await?;
         self.send(compare).await
     }

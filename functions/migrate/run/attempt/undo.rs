@@ -32,8 +32,9 @@ impl Attempt<'_> {
         let finish = rest.split_off(rest.len().saturating_sub(1));
         self.send(look).await?;
         let before = fingerprint::read(self.client).await?;
-        self.begin_locking();
+        self.begin_locking().await?;
         self.send(rest).await?;
+        self.look_around().await?;
         let after = fingerprint::read(self.client).await?;
         self.judge_undo(&before.difference(&after)).await?;
         let (before, after) = (before.digest(), after.digest());
