@@ -15,6 +15,7 @@ use super::catalogue::V001;
 use super::failure::Failure;
 use super::fields::Fields;
 use super::guard;
+use super::health;
 use super::keys;
 use super::ledger;
 use super::run;
@@ -28,12 +29,13 @@ mod asked;
 use asked::{Action, Expect};
 
 /// All actions, as the answer to an unknown one lists them.
-pub const NAMES: [&str; 8] = [
+pub const NAMES: [&str; 9] = [
     "plan",
     "apply",
     "rollback",
     "verify",
     "status",
+    "health",
     "create_key",
     "revoke_key",
     "list_keys",
@@ -98,6 +100,7 @@ async fn perform_on(
             read_only(&client, |client| Box::pin(verify::absent(client))).await
         }
         Action::Verify(Expect::Present, says) => verify::present(&client, &says, &database.host, end).await,
+        Action::Health => health::ready(&client).await,
         Action::Status => read_only(&client, |client| Box::pin(ledger::status(client, &V001))).await,
         #[cfg(feature = "provoke-panic")]
         Action::Panic => panic!("provoked"),

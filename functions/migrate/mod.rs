@@ -29,6 +29,8 @@ pub mod shape;
 pub mod backlog;
 pub mod plan;
 pub mod run;
+pub mod notes;
+pub mod health;
 pub mod login;
 pub mod record;
 pub mod keys;

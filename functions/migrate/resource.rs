@@ -16,6 +16,7 @@ use super::failure::Failure;
 use super::fields::Fields;
 use super::guard;
 use super::keep;
+use super::notes::Weight;
 use super::plan::{OnDelete, Owner, Wish};
 use super::properties;
 use super::report::Report;
@@ -104,10 +105,10 @@ async fn work(
         run::run(&database, &order, end).await
     })
     .await?;
-    report.notes.extend(notes);
+    report.notes.extend(Weight::Act, notes);
     if let (Some(bucket), Some(filled)) = (Says::of_properties(&resource).report_bucket, &report.checklist) {
         let kept = keep::keep(environment, &bucket, filled, end).await;
-        report.notes.push(kept);
+        report.notes.push(Weight::Aside, kept);
     }
     Ok(report)
 }
@@ -195,6 +196,7 @@ fn succeeded(envelope: &Envelope, request: Request, report: Report) -> Fulfilled
     let answer = Answer {
         status: Status::Success,
         reason: report.sentence(),
+        notes: report.notes.in_order().into_iter().map(str::to_owned).collect(),
         physical_resource_id: id,
         data: report.data(),
     };
@@ -219,6 +221,7 @@ fn failed(envelope: &Envelope, request: Option<Request>, failure: Failure) -> Fu
         answer: Answer {
             status: Status::Failed,
             reason: failure.to_string(),
+            notes: Vec::new(),
             physical_resource_id: id,
             data,
         },

@@ -152,6 +152,6 @@ fn may_pass(failure: &Failure, attempts: u32) -> bool {
             && (failure.code == Kind::Disconnected || PASSING.iter().any(|state| failure.is(state)))
 }
 
-fn millis(since: Instant) -> u64 {
+pub(super) fn millis(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }

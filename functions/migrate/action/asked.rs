@@ -20,6 +20,7 @@ pub(super) enum Action {
     Run(Order),
     Verify(Expect, Says),
     Status,
+    Health,
     CreateKey(Wanted),
     RevokeKey(Which),
     ListKeys(Option<String>),
@@ -51,6 +52,7 @@ pub(super) fn asked(fields: &Fields<'_>, request_id: &str) -> Result<Action, Fai
             )),
         },
         Some("status") => Ok(Action::Status),
+        Some("health") => Ok(Action::Health),
         Some("create_key") => create_key(fields).map(Action::CreateKey),
         Some("revoke_key") => {
             let (key, hash) = (fields.text("key"), fields.text("api_key_hk"));

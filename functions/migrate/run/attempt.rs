@@ -13,6 +13,7 @@ use crate::migrate::checklist::inspect::{snapshot, Known};
 use crate::migrate::checklist::{self, ground, rules};
 use crate::migrate::failure::{Failure, Kind};
 use crate::migrate::login::Proof;
+use crate::migrate::notes::Weight;
 use crate::migrate::plan::{self, Plan, Wish};
 use crate::migrate::preview::Watch;
 use crate::migrate::report::Report;
@@ -179,9 +180,8 @@ impl Attempt<'_> {
             }
             Plan::StrikeOwner => {
                 self.leave().await?;
-                self.report
-                    .notes
-                    .push("the logins of ingest stay as long as the layer does".to_owned());
+                let stay = "the logins of ingest stay as long as the layer does";
+                self.report.notes.push(Weight::Aside, stay);
             }
             Plan::RollBack(on_delete) => {
                 self.remove_logins().await?;
@@ -212,10 +212,10 @@ impl Attempt<'_> {
     async fn fill_in(&mut self) {
         match checklist::deploy::fill_in(self.client, self.known(), self.end).await {
             Ok(filled) => self.report.checklist = Some(filled),
-            Err(failure) => self
-                .report
-                .notes
-                .push(format!("the checklist was not filled in: {failure}")),
+            Err(failure) => self.report.notes.push(
+                Weight::Know,
+                format!("the checklist was not filled in: {failure}"),
+            ),
         }
     }
 
@@ -291,15 +291,10 @@ impl Attempt<'_> {
         }
     }
 
-    fn note(&mut self, written: record::Written) {
+    fn note(&mut self, weight: Weight, written: record::Written) {
         self.report.ledger_id = written.id;
-        self.report.notes.extend(
-            written
-                .notes
-                .iter()
-                .flat_map(|notes| notes.lines())
-                .map(str::to_owned),
-        );
+        let lines = written.notes.iter().flat_map(|notes| notes.lines());
+        self.report.notes.extend(weight, lines.map(str::to_owned));
     }
 }
 

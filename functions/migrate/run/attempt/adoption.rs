@@ -12,6 +12,7 @@ use crate::db;
 use crate::migrate::catalogue::{Step, V001};
 use crate::migrate::checklist::{ground, rules};
 use crate::migrate::failure::{Failure, Kind};
+use crate::migrate::notes::Weight;
 use crate::migrate::plan::{self, Plan, Wish};
 use crate::migrate::predecessor::{Shape, Verdict};
 use crate::migrate::preview::Preview;
@@ -85,7 +86,7 @@ impl Attempt<'_> {
         self.send(look.collect()).await?;
         self.begin_locking().await?;
         self.send(of(V001.adopt(), "adopt_table").collect()).await?;
-        self.look_around().await?;
+        self.look_around_and_bound().await?;
         self.client.batch_execute(PREPARED).await?;
         self.client.batch_execute("commit").await?;
         self.locking = None;
@@ -108,11 +109,12 @@ impl Attempt<'_> {
                 .collect(),
             ..Preview::default()
         });
-        self.report.notes.push(format!(
+        let note = format!(
             "the table has {} MB: its columns come in a step of their own, its indexes are built while others write; a dry \
              run does not try that",
             found.bytes / 1_000_000
-        ));
+        );
+        self.report.notes.push(Weight::Know, note);
         self.client.batch_execute("rollback").await?;
         Ok(true)
     }
@@ -211,9 +213,8 @@ impl Attempt<'_> {
                 }),
                 Err(failure) => {
                     let _ = self.client.batch_execute("rollback").await;
-                    self.report
-                        .notes
-                        .push(format!("\"{validate}\" is to be repeated: {failure}"));
+                    let note = format!("\"{validate}\" is to be repeated: {failure}");
+                    self.report.notes.push(Weight::Act, note);
                 }
             }
         }

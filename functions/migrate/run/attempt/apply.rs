@@ -4,6 +4,7 @@ use super::steps::split;
 use super::Attempt;
 use crate::migrate::catalogue::V001;
 use crate::migrate::failure::Failure;
+use crate::migrate::notes::Weight;
 use crate::migrate::plan::Plan;
 use crate::migrate::report::Outcome;
 use crate::migrate::{fingerprint, record};
@@ -35,16 +36,16 @@ impl Attempt<'_> {
         let written = record::last_applied(self.client).await?;
         if written.id.is_none() {
             self.report.notes.push(
+                Weight::Know,
                 "no ledger is kept, migrations.migration_log is a table of somebody else: a stack that is deleted will \
-                 change nothing, roll back by hand"
-                    .to_owned(),
+                 change nothing, roll back by hand",
             );
         }
         self.report.outcome = match written.status.as_deref() {
             Some("SHARED") if self.order.owner().is_some() && !self.owns => Outcome::Shared,
             _ => Outcome::Applied,
         };
-        self.note(written);
+        self.note(Weight::Act, written);
         Ok(())
     }
 
@@ -55,7 +56,7 @@ impl Attempt<'_> {
         self.send(make).await?;
         self.ready_login().await?;
         self.send(probe).await?;
-        self.look_around().await?;
+        self.look_around_and_bound().await?;
         let after = fingerprint::read(self.client).await?.digest();
         self.set("tracking.fingerprint_after", &after).await?;
         self.report.fingerprint_after = Some(after);

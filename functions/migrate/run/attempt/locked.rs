@@ -2,6 +2,7 @@
 
 use super::Attempt;
 use crate::migrate::failure::Failure;
+use crate::migrate::notes::Weight;
 use crate::migrate::report::Locked;
 
 /// Locks that keep writers out. Those on our own tables, and on the system's, are left out.
@@ -31,9 +32,8 @@ impl Attempt<'_> {
     pub(super) fn tell_locks(&mut self, held: Vec<(String, String)>) {
         let ms = self.locking_ms();
         for (table, mode) in held {
-            self.report
-                .notes
-                .push(format!("{table} was locked in {mode} mode for at most {ms} ms"));
+            let note = format!("{table} was locked in {mode} mode for at most {ms} ms");
+            self.report.notes.push(Weight::Aside, note);
             self.report.locked.push(Locked { table, mode, ms });
         }
     }

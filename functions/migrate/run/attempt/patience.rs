@@ -61,8 +61,7 @@ impl Attempt<'_> {
         self.locking.map_or(0, |locking| millis(locking.since))
     }
 
-    /// To be called before whatever takes time: gives up where somebody has waited too long, and tells the server how
-    /// long the next statement may be.
+    /// To be called before whatever takes time: gives up where somebody has waited too long.
     pub(super) async fn look_around(&mut self) -> Result<(), Failure> {
         let Some(locking) = self.locking else {
             return Ok(());
@@ -79,6 +78,15 @@ impl Attempt<'_> {
         if self.left_of_patience().is_some_and(|left| left.is_zero()) {
             return Err(waited_for());
         }
+        Ok(())
+    }
+
+    /// The same where no step comes next, which tells the server by itself how long it may take.
+    pub(super) async fn look_around_and_bound(&mut self) -> Result<(), Failure> {
+        if self.locking.is_none() {
+            return Ok(());
+        }
+        self.look_around().await?;
         Ok(self.client.batch_execute(&self.statement_timeout()).await?)
     }
 

@@ -9,6 +9,7 @@ use super::Attempt;
 use crate::migrate::catalogue::V001;
 use crate::migrate::failure::Failure;
 use crate::migrate::fingerprint::{self, Change, Difference};
+use crate::migrate::notes::Weight;
 use crate::migrate::plan::{OnDelete, Wish};
 use crate::migrate::record;
 use crate::migrate::report::Outcome;
@@ -34,7 +35,7 @@ impl Attempt<'_> {
         let before = fingerprint::read(self.client).await?;
         self.begin_locking().await?;
         self.send(rest).await?;
-        self.look_around().await?;
+        self.look_around_and_bound().await?;
         let after = fingerprint::read(self.client).await?;
         self.judge_undo(&before.difference(&after)).await?;
         let (before, after) = (before.digest(), after.digest());
@@ -92,7 +93,7 @@ impl Attempt<'_> {
         };
         self.report.rows_retained = written.rows_retained;
         self.report.rows_dropped = written.rows_dropped;
-        self.note(written);
+        self.note(Weight::Know, written);
         Ok(())
     }
 }
