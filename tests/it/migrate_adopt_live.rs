@@ -4,10 +4,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use tokio::task::JoinHandle;
 
 use crate::migrate_predecessor::{assert_succeeded, predecessor, rows, state, told, COMPATIBLE};
-use crate::migrate_stack::{number, Stack, REMAINING};
+use crate::migrate_stack::{number, Stack, BINARY, REMAINING};
+use crate::support::function::Function;
 use crate::support::postgres::{Cluster, Version};
 use crate::support::wait;
 
@@ -158,6 +160,32 @@ const GROWN: &str = "drop index raw.idx_tracking_payload;
 const BUILDING: &str = "select count(*) from pg_stat_activity where query ilike 'create%index concurrently%'
     and state = 'active' and wait_event_type = 'Lock' and datname = current_database()";
 
+/// A dry run of it builds nothing, since it would keep writers out, and tells what would come.
+async fn plan_of_steps(stack: &Stack<'_>) {
+    let environment = stack.database.environment("nobody", "none");
+    let function = Function::start(BINARY, &environment).await;
+    let plan = function.invoke(json!({"action": "plan"}).to_string()).await;
+    assert_eq!(plan["ok"], true, "{plan}");
+    let comes = plan["appears"].as_array().unwrap();
+    for wanted in [
+        "column raw.site_tracking_events_r.request",
+        "index raw.site_tracking_events_r_event_once",
+    ] {
+        assert!(comes.contains(&json!(wanted)), "{plan}");
+    }
+    assert!(
+        plan["vanishes"]
+            .to_string()
+            .contains("function raw.ingest_tracking_event(bytea"),
+        "{plan}"
+    );
+    assert!(
+        plan["notes"].to_string().contains("a dry run does not try that"),
+        "{plan}"
+    );
+    assert_eq!(plan["steps"], json!([]), "{plan}");
+}
+
 const INVALID: &str = "select count(*) from pg_index where not indisvalid";
 
 /// Begins a deploy and kills it while an index is being built: somebody's old snapshot keeps the build from its end.
@@ -199,6 +227,8 @@ async fn a_big_table_gets_its_indexes_while_others_write_and_a_killed_deploy_is_
         let client = stack.client().await;
         client.batch_execute(GROWN).await.unwrap();
         let (before, held) = (state(&client).await, rows(&client).await);
+        plan_of_steps(&stack).await;
+        assert_eq!(state(&client).await, before, "{version:?}: a plan");
 
         killed_while_building(&mut stack).await;
         assert_succeeded(&stack.delete().await);

@@ -114,7 +114,7 @@ fn waited_for() -> Failure {
         "what was to be done could not be done without keeping others waiting for more than {} ms",
         LONGEST.as_millis()
     );
-    let remedy = "nothing was changed by it; try again when less is going on in the database";
+    let remedy = "it was given back; try again when less is going on in the database";
     Failure {
         sqlstate: Some(WAITED_FOR.to_owned()),
         ..Failure::new(Kind::Database, message, remedy)
