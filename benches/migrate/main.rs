@@ -35,8 +35,10 @@ use table::Table;
 
 const INGEST: &str = env!("CARGO_BIN_EXE_ingest");
 
-/// Each wait for a lock that is longer is a line of the server's log.
-const SETTINGS: [&str; 3] = [
+/// Each wait for a lock that is longer is a line of the server's log. An autovacuum of the two million rows would keep
+/// the locks of an adoption away as long as it lasts.
+const SETTINGS: [&str; 4] = [
+    "autovacuum = off",
     "full_page_writes = off",
     "log_lock_waits = on",
     "deadlock_timeout = 500ms",

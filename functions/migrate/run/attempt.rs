@@ -154,7 +154,10 @@ impl Attempt<'_> {
         self.is_new = found.objects.is_empty();
         self.may_have_made |= self.owns;
         let (plan, reason) = plan::decide(&self.order.wish, &found, &self.report.checksum);
-        self.report.reason = reason;
+        // What was prepared in this attempt was prepared for a reason.
+        if self.report.reason.is_empty() {
+            self.report.reason = reason;
+        }
         let kept = ground::environment_kept(self.client).await?;
         rules::permit(&self.order.wish, plan, &found, &self.order.says, kept.as_deref())?;
         if self.order.ending == Ending::GiveBack {
