@@ -262,6 +262,11 @@ begin
   if current_setting('lock_timeout') in ('0', '0ms') then
     perform set_config('lock_timeout', '2s', true);
   end if;
+  -- An adopted table first: the ingest functions take its lock before that of the keys, and would wait for us as we for
+  -- them.
+  if current_setting('tracking.seen') <> '' then
+    lock table raw.site_tracking_events_r in access exclusive mode;
+  end if;
   if v_mode = 'drop_if_empty' and v_events then
     execute 'select exists (select from raw.site_tracking_events_r)' into v_found;
     if not v_found then

@@ -48,9 +48,19 @@ const SETTINGS: [&str; 4] = [
 async fn main() {
     let cluster = Cluster::start(&Version::Default.bin(), &SETTINGS);
     let mut table = Table::of(&cluster).await;
-    times::measure(&cluster, &mut table).await;
-    waits::measure(&cluster, &mut table).await;
-    adoption::measure(&cluster, &mut table).await;
+    let part = std::env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with('-'));
+    let is_asked = |name: &str| part.as_deref().is_none_or(|part| part == name);
+    if is_asked("times") {
+        times::measure(&cluster, &mut table).await;
+    }
+    if is_asked("waits") {
+        waits::measure(&cluster, &mut table).await;
+    }
+    if is_asked("adoption") {
+        adoption::measure(&cluster, &mut table).await;
+    }
     table.heading("by the word of the server");
     let log = cluster.log();
     let is_wait = |line: &&str| line.contains("still waiting for") && line.contains("on relation");
@@ -61,8 +71,12 @@ async fn main() {
         0.0,
         "",
     );
-    crowd::measure(&cluster, &mut table).await;
-    kill(&mut table).await;
+    if is_asked("crowd") {
+        crowd::measure(&cluster, &mut table).await;
+    }
+    if is_asked("kills") {
+        kill(&mut table).await;
+    }
     table.print();
 }
 
