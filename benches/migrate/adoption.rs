@@ -15,7 +15,7 @@ const GROWN: &str = "drop index raw.idx_tracking_payload;
     insert into raw.site_tracking_events_r (tenant_hk, raw_payload, processing_status)
     select '\\x01', jsonb_build_object('event', 'page_view', 'n', n, 'path', md5(n::text)),
       case when n % 100 = 0 then 'PENDING' else 'PROCESSED' end
-    from generate_series(1, 500000) as n;
+    from generate_series(1, 2000000) as n;
     analyze raw.site_tracking_events_r";
 
 const CALL: &str = "select raw.ingest_tracking_event('\\x01', null, null, null, '{\"live\": 1}')";
@@ -47,22 +47,7 @@ pub async fn measure(cluster: &Cluster, table: &mut Table) {
     tokio::time::sleep(Duration::from_secs(1)).await;
     told(table, "adopted", &[("beacon", &beacons)]);
     let started = Instant::now();
-    let ended = tokio::time::timeout(Duration::from_secs(20), stack.delete()).await;
-    println!(
-        "{}",
-        cluster
-            .log()
-            .lines()
-            .filter(|l| l.contains("ERROR")
-                || l.contains("STATEMENT")
-                || l.contains("waiting")
-                || l.contains("CONTEXT"))
-            .rev()
-            .take(60)
-            .collect::<Vec<_>>()
-            .join("\n")
-    );
-    let deleted = ended.unwrap();
+    let deleted = stack.delete().await;
     assert_eq!(deleted["Status"], "SUCCESS", "{deleted}");
     table.figure("delete, all of it", format!("{:.1?}", started.elapsed()));
     told(table, "delete", &callers);
@@ -78,10 +63,16 @@ pub async fn measure(cluster: &Cluster, table: &mut Table) {
         0.0,
         "",
     );
-    let differ = state(&client)
-        .await
+    // The beacons have values in two columns that were added: these stay.
+    let is_kept = |line: &&String| {
+        ["event_key", "request"]
+            .iter()
+            .any(|name| line.contains(&format!("_r.{name} ")))
+    };
+    let now = state(&client).await;
+    let differ = now
         .iter()
-        .filter(|line| !before.contains(line))
+        .filter(|line| !before.contains(line) && !is_kept(line))
         .count();
     table.target(
         "entries of the catalog that are not as they were",
