@@ -235,6 +235,7 @@ impl Attempt<'_> {
         let Some(mut watch) = self.watch.take() else {
             return self.commit().await;
         };
+        self.look_around_and_bound().await?;
         watch.look(self.client, "logins", Instant::now()).await?;
         self.report.preview = Some(watch.end(self.client).await?);
         self.report.ledger_id = None;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
 
-use super::{millis, Attempt};
+use super::{millis, Attempt, IDLE_TIMEOUT};
 use crate::migrate::failure::{Failure, Kind};
 
 /// What anybody may wait; a tenth of a second less than is promised, for the commit.
@@ -75,10 +75,17 @@ impl Attempt<'_> {
             is_to_come: false,
             ..locking
         });
-        if self.left_of_patience().is_some_and(|left| left.is_zero()) {
-            return Err(waited_for());
+        match self.left_of_patience() {
+            Some(left) if left.is_zero() => Err(waited_for()),
+            Some(_) => Ok(()),
+            None => {
+                let usual = format!(
+                    "set local idle_in_transaction_session_timeout = '{IDLE_TIMEOUT}'; {}",
+                    self.statement_timeout()
+                );
+                Ok(self.client.batch_execute(&usual).await?)
+            }
         }
-        Ok(())
     }
 
     /// The same where no step comes next, which tells the server by itself how long it may take.
