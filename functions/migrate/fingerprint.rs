@@ -70,14 +70,14 @@ pub async fn read(client: &Client) -> Result<Fingerprint, Failure> {
     let row = client
         .query_typed("select current_setting('server_version_num')::integer", &[])
         .await?;
-    let query = pieces(row.first().map_or(0, |row| row.get(0))).join("union all\n");
+    let classes = classes(row.first().map_or(0, |row| row.get(0)));
     let mut fingerprint = Fingerprint::default();
-    fingerprint.add(client, &query).await?;
+    fingerprint.add(client, &classes.join("union all\n")).await?;
     Ok(fingerprint)
 }
 
 impl Fingerprint {
-    /// Adds what one piece of SQL finds. Locks, settings and savepoints are afterwards what they were.
+    /// Adds what a query finds. Locks, settings and savepoints are afterwards what they were.
     ///
     /// # Errors
     /// The database's.
@@ -98,8 +98,17 @@ fn entry(row: &tokio_postgres::Row) -> Option<(String, Entry)> {
     Some((row.get::<_, Option<String>>(1)?, Entry { object, definition }))
 }
 
-/// The classes that a server of this version has; in one statement there is one snapshot for all of them.
-pub fn pieces(server_version: i32) -> Vec<&'static str> {
+/// The same class by class, a query each: between them somebody else may change something.
+pub fn queries(server_version: i32) -> Vec<String> {
+    let classes = classes(server_version);
+    let (beginning, rest) = classes.split_first().unwrap_or((&"", &[]));
+    let query = |class: &&str| format!("{beginning}union all\n{class}");
+    rest.iter().map(query).collect()
+}
+
+/// What all begin with, and the classes that a server of this version has; in one statement there is one snapshot for
+/// all of them.
+fn classes(server_version: i32) -> Vec<&'static str> {
     let mut asked = Vec::new();
     for piece in CLASSES.split(MARK).skip(1) {
         let (name, sql) = piece.split_once('\n').unwrap_or((piece, ""));
@@ -214,7 +223,7 @@ mod tests {
             (180_004, true),
         ] {
             assert_eq!(
-                pieces(version).concat().contains("pg_publication_namespace"),
+                classes(version).concat().contains("pg_publication_namespace"),
                 asked,
                 "{version}"
             );

@@ -38,7 +38,7 @@ impl Attempt<'_> {
         self.send(look).await?;
         let reading = Instant::now();
         let before = fingerprint::read(self.client).await?;
-        let is_quick = reading.elapsed() < LONGEST / 4;
+        let is_quick = reading.elapsed() < LONGEST * 3 / 4;
         self.begin_locking().await?;
         self.send(rest).await?;
         self.look_around_and_bound().await?;
@@ -60,9 +60,9 @@ impl Attempt<'_> {
     async fn read_in_pieces(&mut self) -> Result<Fingerprint, Failure> {
         let version = ledger::server_version(self.client).await?;
         let mut read = Fingerprint::default();
-        for piece in fingerprint::pieces(version) {
+        for query in fingerprint::queries(version) {
             self.look_around_and_bound().await?;
-            read.add(self.client, piece).await?;
+            read.add(self.client, &query).await?;
         }
         Ok(read)
     }
