@@ -103,7 +103,7 @@ load: # two hundred sandboxes on one database, then a million requests through o
 	@tools/install run
 	@cargo bench --bench load -- $(LOAD)
 
-bench-migrate: # times of deploy, rehearsal, adoption and delete, who waits for them, a kill at each DDL command; a quarter of an hour
+bench-migrate: # times of deploy, rehearsal, adoption and delete, who waits for them, a kill at each DDL command; long
 	@tools/install test
 	@cargo bench --profile dev --bench migrate
 
