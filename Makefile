@@ -121,9 +121,9 @@ load: # two hundred sandboxes on one database, then a million requests through o
 	@tools/install run
 	@cargo bench --bench load -- $(LOAD)
 
-bench-migrate: # times of deploy, rehearsal and delete, who waits for them, and a kill at each DDL command; minutes
+bench-migrate: # times of deploy, rehearsal, adoption and delete, who waits for them, a kill at each DDL command; long
 	@tools/install test
-	@cargo bench --bench migrate
+	@cargo bench --profile dev --bench migrate
 
 views: # plans, times and pages of V001's views over a million rows; minutes
 	@tools/install test

@@ -1013,7 +1013,8 @@ begin
   if coalesce(current_setting('tracking.probe_timeout', true), '') = '' then
     perform set_config('tracking.probe_timeout', current_setting('statement_timeout'), false);
   end if;
-  perform set_config('statement_timeout', '2s', false);
+  perform set_config('statement_timeout', (select case when setting::bigint between 1 and 2000 then setting else '2000' end
+    from pg_settings where name = 'statement_timeout'), false);
 end
 $$;
 

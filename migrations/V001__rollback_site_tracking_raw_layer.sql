@@ -181,7 +181,7 @@ begin
   if current_setting('tracking.done') <> 'preflight 3' then
     return;
   end if;
-  perform set_config('tracking.done', 'preflight', false);
+  perform set_config('tracking.done', 'preflight 4', false);
   if 'table raw.site_tracking_events_r' = any (current_setting('tracking.made')::text[]) and v_mode <> 'leave' then
     select pg_relation_size(c.oid) / 8192, greatest(c.reltuples, 0)::bigint into v_pages, v_rows
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -198,6 +198,55 @@ begin
     end if;
   end if;
   perform set_config('tracking.rows', v_rows::text, false);
+end
+$$;
+
+-- The rows of an adopted table are looked through before any lock that somebody could wait for.
+do $$
+declare
+  v_replaced jsonb := nullif(current_setting('tracking.replaced', true), '')::jsonb;
+  v_columns text[] := '{}';
+  v_name text;
+  v_held boolean;
+  v_seen bigint;
+begin
+  if current_setting('tracking.done') <> 'preflight 4' then
+    return;
+  end if;
+  perform set_config('tracking.done', 'preflight', false);
+  perform set_config('tracking.seen', '', false);
+  if v_replaced is null or current_setting('tracking.mode') in ('leave', 'retain', 'restore')
+    or 'table raw.site_tracking_events_r' = any (current_setting('tracking.made')::text[])
+    or to_regclass('raw.site_tracking_events_r') is null
+  then
+    return;
+  end if;
+  -- Nobody writes while the newest id is read: every row up to it is there, or never will be.
+  begin
+    if current_setting('lock_timeout') in ('0', '0ms') then
+      perform set_config('lock_timeout', '2s', true);
+    end if;
+    lock table raw.site_tracking_events_r in share mode;
+    execute 'select coalesce(max(raw_event_id), 0) from raw.site_tracking_events_r' into v_seen;
+    raise exception using errcode = 'TR099';
+  exception
+    when sqlstate 'TR099' then
+      null;
+  end;
+  for v_name in select c from jsonb_array_elements_text(v_replaced -> 'columns') c
+    where exists (select from pg_attribute
+      where attrelid = 'raw.site_tracking_events_r'::regclass and attname = c and not attisdropped)
+  loop
+    execute format('select exists (select from raw.site_tracking_events_r where %I is not null)', v_name) into v_held;
+    if v_held then
+      perform set_config('tracking.notes', concat_ws(E'\n', nullif(current_setting('tracking.notes', true), ''),
+        format('column raw.site_tracking_events_r.%s stays: there are rows with a value in it', v_name)), false);
+    else
+      v_columns := v_columns || v_name;
+    end if;
+  end loop;
+  perform set_config('tracking.seen', v_seen::text, false);
+  perform set_config('tracking.empty_columns', v_columns::text, false);
 end
 $$;
 
@@ -223,6 +272,11 @@ begin
   -- Whoever waits behind these locks waits two seconds at most.
   if current_setting('lock_timeout') in ('0', '0ms') then
     perform set_config('lock_timeout', '2s', true);
+  end if;
+  -- An adopted table first: the ingest functions take its lock before that of the keys, and would wait for us as we for
+  -- them.
+  if current_setting('tracking.seen') <> '' then
+    lock table raw.site_tracking_events_r in access exclusive mode;
   end if;
   if v_mode = 'drop_if_empty' and v_events then
     execute 'select exists (select from raw.site_tracking_events_r)' into v_found;
@@ -365,50 +419,25 @@ end
 $$;
 
 -- step: adopted
--- An adopted table gets rid of what was added to it; a column in which there is a value stays. Rows are looked through
--- before the lock that nobody can pass: behind it only those count that came since.
+-- An adopted table gets rid of what was added to it; a column in which there is a value stays. Of the rows only those
+-- count that came since they were looked through.
 do $$
 declare
   v_replaced jsonb := nullif(current_setting('tracking.replaced', true), '')::jsonb;
-  v_columns text[] := '{}';
+  v_seen bigint := nullif(current_setting('tracking.seen', true), '')::bigint;
   v_name text;
   v_held boolean;
-  v_seen bigint;
 begin
   if current_setting('tracking.done') <> 'functions' then
     return;
   end if;
   perform set_config('tracking.done', 'adopted', false);
-  if v_replaced is null or current_setting('tracking.mode') in ('leave', 'retain', 'restore')
-    or 'table raw.site_tracking_events_r' = any (current_setting('tracking.made')::text[])
-    or to_regclass('raw.site_tracking_events_r') is null
-  then
+  if v_seen is null or current_setting('tracking.mode') = 'retain' then
     return;
   end if;
   if current_setting('lock_timeout') in ('0', '0ms') then
     perform set_config('lock_timeout', '2s', true);
   end if;
-  -- Nobody writes while the newest id is read: every row up to it is there, or never will be.
-  begin
-    lock table raw.site_tracking_events_r in share mode;
-    execute 'select coalesce(max(raw_event_id), 0) from raw.site_tracking_events_r' into v_seen;
-    raise exception using errcode = 'TR099';
-  exception
-    when sqlstate 'TR099' then
-      null;
-  end;
-  for v_name in select c from jsonb_array_elements_text(v_replaced -> 'columns') c
-    where exists (select from pg_attribute
-      where attrelid = 'raw.site_tracking_events_r'::regclass and attname = c and not attisdropped)
-  loop
-    execute format('select exists (select from raw.site_tracking_events_r where %I is not null)', v_name) into v_held;
-    if v_held then
-      perform set_config('tracking.notes', concat_ws(E'\n', nullif(current_setting('tracking.notes', true), ''),
-        format('column raw.site_tracking_events_r.%s stays: there are rows with a value in it', v_name)), false);
-    else
-      v_columns := v_columns || v_name;
-    end if;
-  end loop;
   lock table raw.site_tracking_events_r in access exclusive mode;
   for v_name in select i from jsonb_array_elements_text(v_replaced -> 'indexes') i loop
     execute format('drop index if exists raw.%I restrict', v_name);
@@ -418,7 +447,7 @@ begin
   loop
     execute format('alter table raw.site_tracking_events_r drop constraint %I restrict', v_name);
   end loop;
-  foreach v_name in array v_columns loop
+  foreach v_name in array current_setting('tracking.empty_columns')::text[] loop
     execute format('select exists (select from raw.site_tracking_events_r where raw_event_id > $1 and %I is not null)',
       v_name) into v_held using v_seen;
     begin
@@ -605,7 +634,7 @@ $$;
 do $$
 declare
   v_steps text[] := array[
-    'preflight 1', 'preflight 2', 'preflight 3', 'preflight', 'tables', 'functions', 'adopted', 'grants', 'schema',
+    'preflight 1', 'preflight 2', 'preflight 3', 'preflight 4', 'preflight', 'tables', 'functions', 'adopted', 'grants', 'schema',
     'roles', 'finish'];
   v_failed text := v_steps[coalesce(array_position(v_steps, current_setting('tracking.done', true)), 0) + 1];
 begin

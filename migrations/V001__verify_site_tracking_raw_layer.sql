@@ -10,7 +10,8 @@ do $$
 begin
   perform pg_catalog.set_config('tracking.hash_differs', '', false);
   perform pg_catalog.set_config('tracking.statement_timeout', pg_catalog.current_setting('statement_timeout'), false);
-  perform pg_catalog.set_config('statement_timeout', '2s', false);
+  perform pg_catalog.set_config('statement_timeout', (select case when s.setting::bigint between 1 and 2000 then s.setting
+    else '2000' end from pg_catalog.pg_settings s where s.name = 'statement_timeout'), false);
 end
 $$;
 

@@ -14,8 +14,8 @@ const TENANTS: &str = "create schema auth; create table auth.tenant_h (tenant_hk
     insert into auth.tenant_h (tenant_hk, tenant_bk) values ('tenant', 'tenant')";
 
 /// 50 calls a second.
-const BEAT: Duration = Duration::from_millis(20);
-const LONGEST_MS: f64 = 500.0;
+pub const BEAT: Duration = Duration::from_millis(20);
+pub const LONGEST_MS: f64 = 500.0;
 
 pub async fn measure(cluster: &Cluster, table: &mut Table) {
     table.heading("the longest call beside it, 50 beacons, reads and writes of tenants a second");

@@ -16,6 +16,7 @@ use super::doctor;
 use super::failure::Failure;
 use super::fields::Fields;
 use super::guard;
+use super::health;
 use super::keys;
 use super::ledger;
 use super::measure;
@@ -31,7 +32,7 @@ mod asked;
 use asked::{Action, Expect};
 
 /// All actions, as the answer to an unknown one lists them.
-pub const NAMES: [&str; 11] = [
+pub const NAMES: [&str; 12] = [
     "plan",
     "apply",
     "rollback",
@@ -40,6 +41,7 @@ pub const NAMES: [&str; 11] = [
     "measure",
     "recent",
     "doctor",
+    "health",
     "create_key",
     "revoke_key",
     "list_keys",
@@ -121,6 +123,7 @@ async fn perform_on(
             })
             .await
         }
+        Action::Health => health::ready(&client).await,
         Action::Status => read_only(&client, |client| Box::pin(ledger::status(client, &V001))).await,
         #[cfg(feature = "provoke-panic")]
         Action::Panic => panic!("provoked"),

@@ -13,6 +13,9 @@ pub const LIMIT_BYTES: usize = 4096;
 /// Ends a reason that had to be cut.
 const CUT: &str = "…";
 
+/// One note must not take the room of all others.
+const NOTE_BYTES: usize = 700;
+
 /// How it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -30,6 +33,8 @@ pub struct Answer {
     pub status: Status,
     /// In words.
     pub reason: String,
+    /// What a person should know beside that, the weightier first.
+    pub notes: Vec<String>,
     /// The resource's id.
     pub physical_resource_id: String,
     /// What a template may read by `Fn::GetAtt`.
@@ -50,14 +55,36 @@ struct Body<'a> {
 }
 
 impl Answer {
-    /// The answer as it is sent: the reason is cut, on a character's boundary, to what the limit leaves for it.
+    /// The answer as it is sent: with as many notes as there is room for and how many are left out, or else with the
+    /// reason cut, on a character's boundary, to what the limit leaves for it.
     pub fn encode(&self, envelope: &Envelope) -> Vec<u8> {
-        let whole = self.body(envelope, &self.reason);
-        if whole.len() <= LIMIT_BYTES {
-            return whole;
+        for told in (0..=self.notes.len()).rev() {
+            let body = self.body(envelope, &self.with_notes(told));
+            if body.len() <= LIMIT_BYTES {
+                return body;
+            }
         }
         let room = LIMIT_BYTES.saturating_sub(self.body(envelope, "").len() + CUT.len());
         self.body(envelope, &format!("{}{CUT}", fitting(&self.reason, room)))
+    }
+
+    /// The reason, and of the notes the first so many.
+    fn with_notes(&self, told: usize) -> String {
+        let mut text = self.reason.clone();
+        for note in self.notes.iter().take(told) {
+            text.push_str("; ");
+            text.push_str(fitting(note, NOTE_BYTES));
+            text.push_str(if fitting(note, NOTE_BYTES) == note {
+                ""
+            } else {
+                CUT
+            });
+        }
+        if told < self.notes.len() {
+            let left_out = self.notes.len() - told;
+            text += &format!("; {left_out} notes are left out here, see the function's log");
+        }
+        text
     }
 
     fn body(&self, envelope: &Envelope, reason: &str) -> Vec<u8> {
@@ -91,6 +118,10 @@ mod tests {
     use super::*;
 
     fn encoded(reason: &str) -> (usize, Value) {
+        encoded_with(reason, &[])
+    }
+
+    fn encoded_with(reason: &str, notes: &[&str]) -> (usize, Value) {
         let envelope = Envelope {
             response_url: None,
             stack_id: "arn:aws:cloudformation:eu-west-1:123456789012:stack/site/1".to_owned(),
@@ -101,6 +132,7 @@ mod tests {
         let answer = Answer {
             status: Status::Failed,
             reason: reason.to_owned(),
+            notes: notes.iter().map(|&note| note.to_owned()).collect(),
             physical_resource_id: envelope.own_id(),
             data: Map::from_iter([("Outcome".to_owned(), Value::from("failed"))]),
         };
@@ -125,6 +157,35 @@ mod tests {
                 assert_eq!(answer["Status"], "FAILED");
             }
         }
+    }
+
+    #[test]
+    fn the_first_notes_are_told_and_how_many_are_left_out() {
+        let bulk = "x".repeat(100);
+        let mut notes = vec!["run this", bulk.as_str()];
+        assert_eq!(
+            encoded_with("done", &notes).1["Reason"],
+            format!("done; run this; {bulk}")
+        );
+        notes.extend([bulk.as_str(); 98]);
+        let (length, answer) = encoded_with("done", &notes);
+        let told = answer["Reason"].as_str().unwrap();
+        assert!(length <= LIMIT_BYTES && length > LIMIT_BYTES - 110, "{length}");
+        assert!(told.starts_with(&format!("done; run this; {bulk}; x")), "{told}");
+        let left_out = 99 - told.matches(&bulk).count();
+        let end = format!("; {left_out} notes are left out here, see the function's log");
+        assert!(told.ends_with(&end), "{told}");
+    }
+
+    #[test]
+    fn a_long_note_leaves_room_for_the_next_and_a_long_reason_for_no_note() {
+        let long = "ä".repeat(5000);
+        let (_, answer) = encoded_with("done", &[&long, "run this"]);
+        let told = answer["Reason"].as_str().unwrap();
+        assert!(told.ends_with("ä…; run this"), "{told}");
+        let (length, answer) = encoded_with(&long, &["run this"]);
+        let told = answer["Reason"].as_str().unwrap();
+        assert!(length <= LIMIT_BYTES && told.ends_with("ä…"), "{told}");
     }
 
     #[test]

@@ -70,34 +70,54 @@ pub async fn read(client: &Client) -> Result<Fingerprint, Failure> {
     let row = client
         .query_typed("select current_setting('server_version_num')::integer", &[])
         .await?;
-    let query = query(row.first().map_or(0, |row| row.get(0)));
-    client.batch_execute(SETTINGS).await?;
-    let rows = client.query_typed(&query, &[]).await?;
-    client
-        .batch_execute("rollback to savepoint fingerprint; release savepoint fingerprint")
-        .await?;
-    let entry = |row: &tokio_postgres::Row| {
-        let definition = row.get::<_, Option<String>>(2).unwrap_or_default();
-        let object = row.get::<_, Option<String>>(0).unwrap_or_default();
-        Some((row.get::<_, Option<String>>(1)?, Entry { object, definition }))
-    };
-    Ok(Fingerprint {
-        entries: rows.iter().filter_map(entry).collect(),
-    })
+    let classes = classes(row.first().map_or(0, |row| row.get(0)));
+    let mut fingerprint = Fingerprint::default();
+    fingerprint.add(client, &classes.join("union all\n")).await?;
+    Ok(fingerprint)
 }
 
-/// The classes that a server of this version has, in one statement: one snapshot for all of them.
-fn query(server_version: i32) -> String {
-    let mut query = String::new();
+impl Fingerprint {
+    /// Adds what a query finds. Locks, settings and savepoints are afterwards what they were.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn add(&mut self, client: &Client, query: &str) -> Result<(), Failure> {
+        client.batch_execute(SETTINGS).await?;
+        let rows = client.query_typed(query, &[]).await?;
+        client
+            .batch_execute("rollback to savepoint fingerprint; release savepoint fingerprint")
+            .await?;
+        self.entries.extend(rows.iter().filter_map(entry));
+        Ok(())
+    }
+}
+
+fn entry(row: &tokio_postgres::Row) -> Option<(String, Entry)> {
+    let definition = row.get::<_, Option<String>>(2).unwrap_or_default();
+    let object = row.get::<_, Option<String>>(0).unwrap_or_default();
+    Some((row.get::<_, Option<String>>(1)?, Entry { object, definition }))
+}
+
+/// The same class by class, a query each: between them somebody else may change something.
+pub fn queries(server_version: i32) -> Vec<String> {
+    let classes = classes(server_version);
+    let (beginning, rest) = classes.split_first().unwrap_or((&"", &[]));
+    let query = |class: &&str| format!("{beginning}union all\n{class}");
+    rest.iter().map(query).collect()
+}
+
+/// What all begin with, and the classes that a server of this version has; in one statement there is one snapshot for
+/// all of them.
+fn classes(server_version: i32) -> Vec<&'static str> {
+    let mut asked = Vec::new();
     for piece in CLASSES.split(MARK).skip(1) {
         let (name, sql) = piece.split_once('\n').unwrap_or((piece, ""));
         let since = name.rsplit(' ').next().and_then(|word| word.parse().ok());
         if since.unwrap_or(0) <= server_version {
-            query += if query.is_empty() { "" } else { "union all\n" };
-            query += sql;
+            asked.push(sql);
         }
     }
-    query
+    asked
 }
 
 impl Fingerprint {
@@ -203,7 +223,7 @@ mod tests {
             (180_004, true),
         ] {
             assert_eq!(
-                query(version).contains("pg_publication_namespace"),
+                classes(version).concat().contains("pg_publication_namespace"),
                 asked,
                 "{version}"
             );

@@ -32,6 +32,8 @@ pub mod recent;
 pub mod doctor;
 pub mod plan;
 pub mod run;
+pub mod notes;
+pub mod health;
 pub mod login;
 pub mod record;
 pub mod keys;

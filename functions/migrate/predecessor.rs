@@ -199,6 +199,16 @@ impl Shape {
             .collect()
     }
 
+    /// Columns and indexes of ours that it has not.
+    pub fn lacks(&self) -> Vec<String> {
+        let columns = COLUMNS.iter().filter(|wanted| self.column(wanted.name).is_none());
+        let indexes = self.indexes_to_build().into_iter();
+        columns
+            .map(|wanted| format!("column raw.site_tracking_events_r.{}", wanted.name))
+            .chain(indexes.map(|(name, ..)| format!("index raw.{name}")))
+            .collect()
+    }
+
     fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)
     }

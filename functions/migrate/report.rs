@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::checklist::filled::Filled;
+use super::notes::Notes;
 use super::preview::Preview;
 
 /// How a run ended.
@@ -58,7 +59,7 @@ pub struct Report {
     /// Tables of others that were locked.
     pub locked: Vec<Locked>,
     /// What a person should know or do.
-    pub notes: Vec<String>,
+    pub notes: Notes,
     /// What was sent, with its time.
     pub steps: Vec<Timed>,
     /// How often it was begun; more than once where a lock was in the way.
@@ -105,7 +106,7 @@ pub struct Timed {
 }
 
 impl Report {
-    /// One sentence for the person who reads the stack's events.
+    /// One sentence for the person who reads the stack's events; the notes go beside it.
     pub fn sentence(&self) -> String {
         let outcome = match self.outcome {
             Outcome::Unchanged => "nothing was changed",
@@ -115,8 +116,7 @@ impl Report {
             Outcome::Retained => "rows retained",
             Outcome::RolledBack => "rolled back",
         };
-        let notes: String = self.notes.iter().map(|note| format!("; {note}")).collect();
-        format!("{} {outcome}: {}{notes}", self.version, self.reason)
+        format!("{} {outcome}: {}", self.version, self.reason)
     }
 
     /// What a template may read. CloudFormation takes strings.

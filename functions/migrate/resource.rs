@@ -17,6 +17,7 @@ use super::fields::Fields;
 use super::first_key::{self, FirstKey};
 use super::guard;
 use super::keep;
+use super::notes::Weight;
 use super::plan::{OnDelete, Owner, Wish};
 use super::properties::{self, Login};
 use super::report::Report;
@@ -107,14 +108,16 @@ async fn work(
         #[cfg(feature = "provoke-panic")]
         assert_eq!(provoked, None, "provoked");
         let mut report = run::run(&database, &order, end).await?;
-        report.notes.extend(registered(first_key, &database).await?);
+        report
+            .notes
+            .extend(Weight::Know, registered(first_key, &database).await?);
         Ok(report)
     })
     .await?;
-    report.notes.extend(notes);
+    report.notes.extend(Weight::Act, notes);
     if let (Some(bucket), Some(filled)) = (Says::of_properties(&resource).report_bucket, &report.checklist) {
         let kept = keep::keep(environment, &bucket, filled, end).await;
-        report.notes.push(kept);
+        report.notes.push(Weight::Aside, kept);
     }
     Ok(report)
 }
@@ -218,6 +221,7 @@ fn succeeded(envelope: &Envelope, request: Request, report: Report) -> Fulfilled
     let answer = Answer {
         status: Status::Success,
         reason: report.sentence(),
+        notes: report.notes.in_order().into_iter().map(str::to_owned).collect(),
         physical_resource_id: id,
         data: report.data(),
     };
@@ -242,6 +246,7 @@ fn failed(envelope: &Envelope, request: Option<Request>, failure: Failure) -> Fu
         answer: Answer {
             status: Status::Failed,
             reason: failure.to_string(),
+            notes: Vec::new(),
             physical_resource_id: id,
             data,
         },

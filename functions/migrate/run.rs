@@ -52,6 +52,15 @@ pub enum Ending {
     GiveBack,
 }
 
+/// How a predecessor is adopted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// All of it in one transaction, but for a table that is big.
+    InOneGo,
+    /// The table in steps of their own, each recorded and resumable: what keeps nobody waiting for long.
+    InSteps,
+}
+
 impl Order {
     /// Who asks; `None`: by hand.
     pub fn owner(&self) -> Option<&Owner> {
@@ -67,8 +76,13 @@ impl Order {
 ///
 /// # Errors
 /// Whatever stood in the way; nothing was changed then.
-pub async fn once(database: &config::Database, order: &Order, end: Instant) -> Result<Report, Failure> {
-    attempt::attempt(database, order, end).await
+pub async fn once(
+    database: &config::Database,
+    order: &Order,
+    pace: Pace,
+    end: Instant,
+) -> Result<Report, Failure> {
+    attempt::attempt(database, order, pace, end).await
 }
 
 /// Does it, before `end`.
@@ -78,9 +92,10 @@ pub async fn once(database: &config::Database, order: &Order, end: Instant) -> R
 pub async fn run(database: &config::Database, order: &Order, end: Instant) -> Result<Report, Failure> {
     let started = Instant::now();
     let (mut attempts, mut may_have_made, mut blocked) = (0, false, None);
+    let mut pace = Pace::InOneGo;
     loop {
         attempts += 1;
-        let failure = match once(database, order, end).await {
+        let failure = match once(database, order, pace, end).await {
             Ok(report) => {
                 return Ok(Report {
                     attempts,
@@ -91,6 +106,9 @@ pub async fn run(database: &config::Database, order: &Order, end: Instant) -> Re
             Err(failure) => failure,
         };
         may_have_made |= failure.may_have_made;
+        if failure.sqlstate.as_deref() == Some(attempt::WAITED_FOR) {
+            pace = Pace::InSteps;
+        }
         let pause = (PAUSE * attempts).min(LONGEST_PAUSE);
         if !may_pass(&failure, attempts) || Instant::now() + pause >= end {
             let failure = Failure {
@@ -117,21 +135,23 @@ fn telling(last: Failure, before: Option<Failure>) -> Failure {
 
 /// Whether it may go well another time.
 fn may_pass(failure: &Failure, attempts: u32) -> bool {
-    const PASSING: [SqlState; 6] = [
+    const PASSING: [SqlState; 7] = [
         SqlState::T_R_DEADLOCK_DETECTED,
         SqlState::T_R_SERIALIZATION_FAILURE,
         SqlState::DUPLICATE_OBJECT,
         SqlState::UNIQUE_VIOLATION,
         SqlState::CANNOT_CONNECT_NOW,
         SqlState::TOO_MANY_CONNECTIONS,
+        SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
     ];
     failure.is(&SqlState::LOCK_NOT_AVAILABLE)
+        || failure.sqlstate.as_deref() == Some(attempt::WAITED_FOR)
         // Somebody else may have changed just that in just that moment.
         || attempts == 1 && failure.sqlstate.as_deref() == Some(attempt::UNDO_DIFFERS)
         || attempts < ATTEMPTS
             && (failure.code == Kind::Disconnected || PASSING.iter().any(|state| failure.is(state)))
 }
 
-fn millis(since: Instant) -> u64 {
+pub(super) fn millis(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }

@@ -43,6 +43,7 @@ pub async fn present(
         says,
         host,
         before: None,
+        line_limit: None,
     };
     let filled = inspect(client, known, Extent::Page, end).await?;
     client.batch_execute("rollback").await?;

@@ -9,6 +9,7 @@ use crate::migrate_predecessor::{
 use crate::migrate_stack::{number, shared};
 use crate::support::database::v001;
 use crate::support::postgres::{Cluster, Version};
+use crate::support::v001::steps;
 
 const CALL: &str = "select raw.ingest_tracking_event('\\x02', null, null, 'agent', '{\"a\": 1}')::bigint";
 
@@ -135,6 +136,31 @@ async fn no_row_of_an_adopted_table_is_dropped_whatever_is_said() {
     stack.create().await;
     assert_eq!(stack.delete().await["Data"]["Outcome"], "rolled_back");
     assert_eq!((state(&client).await, rows(&client).await), (before, held));
+}
+
+#[tokio::test]
+async fn a_value_that_arrives_between_the_look_at_the_rows_and_the_lock_is_not_lost() {
+    let mut stack = predecessor(shared().await, COMPATIBLE).await;
+    stack.create().await;
+    let (client, other) = (stack.client().await, stack.client().await);
+    client
+        .batch_execute("begin; set local tracking.on_delete = 'drop_if_empty'")
+        .await
+        .unwrap();
+    for step in steps("rollback") {
+        if step.name == "tables" {
+            let late = "insert into raw.site_tracking_events_r (tenant_hk, raw_payload, request)
+                values ('\\x01', '{\"a\": 1}', '{\"late\": 1}')";
+            other.batch_execute(late).await.unwrap();
+        }
+        client.batch_execute(&step.sql).await.unwrap();
+    }
+    client.batch_execute("commit").await.unwrap();
+    let kept = "select count(*) from raw.site_tracking_events_r where request = '{\"late\": 1}'";
+    assert_eq!(number(&client, kept).await, 1);
+    let gone = "select count(*) from pg_attribute where attrelid = 'raw.site_tracking_events_r'::regclass
+        and attname = 'event_key' and not attisdropped";
+    assert_eq!(number(&client, gone).await, 0);
 }
 
 #[tokio::test]

@@ -75,6 +75,7 @@ async fn page(client: &Client, fault: &str, says: &Says, before: &str) -> Filled
         says,
         host: "db.example",
         before: Some(before),
+        line_limit: None,
     };
     let filled = inspect(client, known, Extent::Page, Instant::now() + PATIENCE).await;
     client.batch_execute("rollback").await.unwrap();

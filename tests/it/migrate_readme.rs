@@ -1,10 +1,11 @@
 //! The README's blocks of SQL give the migrator's login what it needs: they are run as they stand, then a stack comes and
-//! goes with that login.
+//! goes with that login. So is the emergency procedure.
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{json, Value};
 
+use crate::migrate_actions::Operator;
 use crate::migrate_stack::{catalog, roles, secrets, Stack, BINARY};
 use crate::support::database::Database;
 use crate::support::function::Function;
@@ -125,4 +126,43 @@ async fn is_watched(database: &Database<'_>, version: Version) {
         (&json!([]), &json!(0.0)),
         "{version:?}: {figures}"
     );
+}
+
+/// What stands between backticks in the section on what to do when a deploy fails.
+fn emergency() -> Vec<String> {
+    let readme = std::fs::read_to_string(tools::project().join("README.md")).unwrap();
+    let (_, section) = readme.split_once("\n### When a deploy fails\n").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let quoted = section.split('`').skip(1).step_by(2);
+    quoted
+        .map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect()
+}
+
+#[tokio::test]
+async fn the_readmes_emergency_procedure_runs_as_it_stands() {
+    let operator = Operator::on_an_empty_database().await;
+    let client = operator.database.superuser().await;
+    operator.gets(serde_json::json!({"action": "apply"})).await;
+    let (mut asked, mut is_gone) = (Vec::new(), false);
+    for text in emergency() {
+        if text.starts_with("select ") {
+            assert!(!client.query(&text, &[]).await.unwrap().is_empty(), "{text}");
+        }
+        let Ok(event @ Value::Object(_)) = serde_json::from_str(&text) else {
+            continue;
+        };
+        let answer = operator.asks(event.clone()).await;
+        is_gone |= event["action"] == "rollback";
+        let expected = event["expect"] != "absent" || is_gone;
+        assert_eq!(answer["ok"], expected, "{event}: {answer}");
+        asked.push(event["action"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(
+        asked,
+        ["status", "verify", "verify", "plan", "plan", "rollback", "verify"]
+    );
+    let newest = "select status from migrations.rollback_log order by rollback_id desc limit 1";
+    let status: String = client.query_one(newest, &[]).await.unwrap().get(0);
+    assert_eq!(status, "ROLLED_BACK");
 }

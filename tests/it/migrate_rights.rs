@@ -125,6 +125,17 @@ impl<'c> Migrator<'c> {
     }
 }
 
+/// On the oldest server the plan of it is what is refused: the same run, given back, and so the plan's answer is looked at
+/// too.
+fn told_by(version: Version, event: &Value) -> Value {
+    let mut event = event.clone();
+    if matches!(version, Version::Oldest) {
+        event["of"] = event["action"].take();
+        event["action"] = json!("plan");
+    }
+    event
+}
+
 /// The SQL of a remedy.
 fn statements(remedy: &str) -> &str {
     let sql = remedy.split_once("run: ").map_or(remedy, |(_, sql)| sql);
@@ -191,12 +202,13 @@ async fn a_right_that_an_apply_lacks_is_told_with_the_statement_that_gives_it() 
             "alter function raw.quarantined_bytes(bigint) owner to migrator",
         ),
     ];
-    let event = json!({"action": "apply", "ingest_user": "web"});
+    let apply = json!({"action": "apply", "ingest_user": "web"});
     for version in [Version::Oldest, Version::Newest] {
         let cluster = Cluster::own(version);
+        let event = told_by(version, &apply);
         for lack in &lacks {
             let migrator = Migrator::on(Database::empty(&cluster).await).await;
-            migrator.prepare(&lack.arrange, &event).await;
+            migrator.prepare(&lack.arrange, &apply).await;
             migrator.is_told(&event, lack, version).await;
             migrator.leave().await;
         }
@@ -242,6 +254,7 @@ async fn a_right_that_a_rollback_lacks_is_told_with_the_statement_that_gives_it(
     let event = json!({"action": "rollback", "version": "V001"});
     for version in [Version::Oldest, Version::Newest] {
         let cluster = Cluster::own(version);
+        let event = told_by(version, &event);
         for lack in &lacks {
             let migrator = Migrator::on(Database::empty(&cluster).await).await;
             migrator.prepare(&lack.arrange, &apply).await;

@@ -36,6 +36,29 @@ async fn status_tells_owners_and_attempts() {
 }
 
 #[tokio::test]
+async fn health_tells_that_the_database_answers_and_takes_writes_or_why_not() {
+    let operator = Operator::on_an_empty_database().await;
+    let well = operator.gets(json!({"action": "health"})).await;
+    let client = operator.database.superuser().await;
+    let version: String = client.query_one("show server_version", &[]).await.unwrap().get(0);
+    assert_eq!(well["server_version"], json!(version));
+    assert!(well["answer_ms"].is_u64(), "{well}");
+    let name = &operator.database.name;
+    let read_only = format!("alter database {name} set default_transaction_read_only = on");
+    client.batch_execute(&read_only).await.unwrap();
+    let ill = operator.asks(json!({"action": "health"})).await;
+    assert_eq!(ill["ok"], false, "{ill}");
+    assert_eq!(
+        ill["error"]["message"],
+        "the database takes no writes: transactions are read-only here"
+    );
+    assert!(ill["error"]["remedy"]
+        .as_str()
+        .unwrap()
+        .contains("default_transaction_read_only"));
+}
+
+#[tokio::test]
 async fn status_counts_what_waits_and_what_is_quarantined_and_tells_when_the_ids_run_out() {
     let operator = Operator::with_v001().await;
     let client = operator.database.superuser().await;

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::migrate_stack::{catalog, Stack};
+use crate::migrate_stack::{catalog, number, shared, Stack, REMAINING};
 use crate::support::postgres::{Cluster, Version};
 use crate::support::traffic::Traffic;
+use crate::support::wait;
 use crate::INGEST;
 
 const TENANTS: &str = "create schema auth; create table auth.tenant_h (tenant_hk bytea primary key,
@@ -102,4 +103,91 @@ async fn a_delete_behind_a_held_lock_ends_in_an_answer_and_takes_nothing() {
     holding.rollback().await.unwrap();
     assert_eq!(catalog(&client).await, made);
     assert_eq!(stack.delete().await["Data"]["Outcome"], "rolled_back");
+}
+
+/// Whatever locks the tenants or drops the events takes two seconds.
+const SLOW: &str = "create function public.linger() returns event_trigger language plpgsql as $$
+    begin
+      if tg_event = 'sql_drop' and exists (select from pg_event_trigger_dropped_objects()
+          where object_identity = 'raw.site_tracking_events_r')
+        or tg_event = 'ddl_command_end' and exists (select from pg_constraint
+          where conname = 'site_tracking_events_r_tenant_exists')
+      then
+        perform pg_sleep(2);
+      end if;
+    end $$;
+    create event trigger linger_drop on sql_drop execute function public.linger();
+    create event trigger linger_end on ddl_command_end when tag in ('ALTER TABLE') execute function public.linger();";
+
+#[tokio::test]
+async fn a_deploy_or_a_delete_that_would_keep_others_waiting_is_given_up_and_changes_nothing() {
+    let settings = ["fsync = off", "log_lock_waits = on", "deadlock_timeout = 500ms"];
+    let cluster = Cluster::start(&Version::Newest.bin(), &settings);
+    let mut stack = Stack::new(&cluster).await;
+    let client = stack.client().await;
+    client.batch_execute(TENANTS).await.unwrap();
+    let update = "update auth.tenant_h set load_date = now() where tenant_hk = 'tenant'";
+    let writes = Traffic::of_statements(stack.client().await, update, BEAT);
+    for request in ["Create", "Delete"] {
+        if request == "Delete" {
+            assert_eq!(stack.create().await["Status"], "SUCCESS");
+        }
+        client.batch_execute(SLOW).await.unwrap();
+        let start = catalog(&client).await;
+        let event = stack.event(request);
+        let answer = stack.send_within(event, SHORT).await;
+        let reason = answer["Reason"].as_str().unwrap();
+        assert_eq!(answer["Status"], "FAILED", "{answer}");
+        assert!(
+            reason.starts_with("TR019") && reason.contains("it was given back"),
+            "{reason}"
+        );
+        assert_eq!(catalog(&client).await, start);
+        let quick =
+            "drop event trigger linger_drop; drop event trigger linger_end; drop function public.linger()";
+        client.batch_execute(quick).await.unwrap();
+    }
+    assert_eq!(stack.delete().await["Data"]["Outcome"], "rolled_back");
+    println!("writes {:?}", writes.so_far());
+    writes.stop().await;
+    assert!(!cluster.log().contains("still waiting for"), "{}", cluster.log());
+}
+
+const LINGERS: &str = "create function public.linger() returns event_trigger language plpgsql as $$
+    begin
+      if exists (select from pg_constraint where conname = 'site_tracking_events_r_tenant_exists') then
+        perform pg_sleep(0.3);
+      end if;
+    end $$;
+    create event trigger linger on ddl_command_end when tag in ('ALTER TABLE') execute function public.linger();";
+
+#[tokio::test]
+async fn a_process_that_stands_still_keeps_its_locks_for_moments_and_the_deploy_goes_on() {
+    let stack = Stack::new(shared().await).await;
+    let client = stack.client().await;
+    client.batch_execute(TENANTS).await.unwrap();
+    client.batch_execute(LINGERS).await.unwrap();
+    let answered = stack
+        .function
+        .api
+        .invoke(stack.event("Create").to_string(), REMAINING);
+    let sleeping = "select count(*) from pg_stat_activity
+        where datname = current_database() and wait_event = 'PgSleep'";
+    let locked = "select count(*) from pg_locks
+        where relation = 'auth.tenant_h'::regclass and mode = 'ShareRowExclusiveLock' and granted";
+    wait::until_async("the foreign key", SHORT, || async {
+        (number(&client, sleeping).await == 1).then_some(())
+    })
+    .await;
+    stack.function.signal("STOP").await;
+    assert_eq!(number(&client, locked).await, 1);
+    // Without a limit of its own it would be fifteen seconds.
+    wait::until_async("the lock's end", Duration::from_secs(8), || async {
+        (number(&client, locked).await == 0).then_some(())
+    })
+    .await;
+    stack.function.signal("CONT").await;
+    answered.await.unwrap();
+    let done = "select count(*) from migrations.migration_log where status = 'APPLIED'";
+    assert_eq!(number(&client, done).await, 1, "{}", stack.function.output());
 }

@@ -25,6 +25,7 @@ pub(super) enum Action {
     Recent(Asked),
     /// With the bucket of reports, where one is named.
     Doctor(Option<String>),
+    Health,
     CreateKey(Wanted),
     RevokeKey(Which),
     ListKeys(Option<String>),
@@ -59,6 +60,7 @@ pub(super) fn asked(fields: &Fields<'_>, request_id: &str) -> Result<Action, Fai
         Some("measure") => Ok(Action::Measure),
         Some("recent") => recent(fields).map(Action::Recent),
         Some("doctor") => Ok(Action::Doctor(fields.text("bucket"))),
+        Some("health") => Ok(Action::Health),
         Some("create_key") => create_key(fields).map(Action::CreateKey),
         Some("revoke_key") => {
             let (key, hash) = (fields.text("key"), fields.text("api_key_hk"));

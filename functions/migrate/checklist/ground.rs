@@ -3,6 +3,8 @@
 //! In: a connection inside a transaction. Out: [`Ground`], what could be made and why the rest could not. It refuses
 //! nothing: what cannot be tried is left to a person.
 
+use std::time::Duration;
+
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::Client;
 
@@ -18,7 +20,7 @@ use crate::migrate::ledger;
 const TENANT: &str = "\\x636865636b6c6973";
 
 /// One line: a server that needs longer for it has another trouble. Nobody waits behind a lock of ours for long.
-const LINE_LIMITS: &str = "set local statement_timeout = '3s'; set local lock_timeout = '250ms'";
+const LINE_LIMIT: Duration = Duration::from_secs(3);
 
 /// What there is to stand on.
 #[derive(Debug, Default)]
@@ -83,7 +85,16 @@ pub async fn environment_kept(client: &Client) -> Result<Option<String>, Failure
 pub(super) async fn begin(client: &Client, known: Known<'_>) -> Result<(), Failure> {
     let says = known.says;
     let kept = environment_kept(client).await?;
-    let open = format!("savepoint checklist; {LINE_LIMITS}; set local search_path = pg_catalog, pg_temp");
+    let limit = known
+        .line_limit
+        .unwrap_or(LINE_LIMIT)
+        .min(LINE_LIMIT)
+        .as_millis()
+        .max(1);
+    let open = format!(
+        "savepoint checklist; set local statement_timeout = '{limit}ms'; set local lock_timeout = '250ms';
+         set local search_path = pg_catalog, pg_temp"
+    );
     client.batch_execute(&open).await?;
     let environment = rules::environment(says, kept.as_deref()).unwrap_or_default();
     tell(

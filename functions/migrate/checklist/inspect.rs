@@ -52,6 +52,8 @@ pub struct Known<'a> {
     pub host: &'a str,
     /// A [`snapshot`] of the time before; `None`: nothing was applied now.
     pub before: Option<&'a str>,
+    /// How long one line may take, where that is less than usual.
+    pub line_limit: Option<Duration>,
 }
 
 /// Fills the page in, before `end`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_postgres::Client;
 
-use super::{millis, Ending, Order};
+use super::{millis, Ending, Order, Pace};
 use crate::config::{self, Auth};
 use crate::db;
 use crate::migrate::catalogue::V001;
@@ -13,6 +13,7 @@ use crate::migrate::checklist::inspect::{snapshot, Known};
 use crate::migrate::checklist::{self, ground, rules};
 use crate::migrate::failure::{Failure, Kind};
 use crate::migrate::login::Proof;
+use crate::migrate::notes::Weight;
 use crate::migrate::plan::{self, Plan, Wish};
 use crate::migrate::preview::Watch;
 use crate::migrate::report::Report;
@@ -25,9 +26,13 @@ mod rehearsal;
 mod logins;
 mod undo;
 mod locked;
+mod patience;
 mod adoption;
 mod foreign_key;
 
+use patience::Locking;
+
+pub(super) use patience::WAITED_FOR;
 pub(super) use rehearsal::UNDO_DIFFERS;
 
 /// How long a statement waits for a lock. Everybody who comes after it waits behind it: half of what a beacon may
@@ -60,6 +65,7 @@ const LOCK: &str = "select pg_catalog.pg_try_advisory_xact_lock(
 pub(super) async fn attempt(
     database: &config::Database,
     order: &Order,
+    pace: Pace,
     end: Instant,
 ) -> Result<Report, Failure> {
     let client = db::connect(database).await?;
@@ -72,6 +78,7 @@ pub(super) async fn attempt(
         client: &client,
         database,
         order,
+        pace,
         proof,
         end,
         may_have_made: false,
@@ -97,6 +104,7 @@ struct Attempt<'a> {
     client: &'a Client,
     database: &'a config::Database,
     order: &'a Order,
+    pace: Pace,
     proof: Proof,
     end: Instant,
     /// Whether something of who asks may be there, whatever becomes of this attempt.
@@ -107,8 +115,8 @@ struct Attempt<'a> {
     is_new: bool,
     /// What was there, for the checklist.
     before: String,
-    /// Since when tables of others may be locked.
-    locking: Option<Instant>,
+    /// Since when others may have to wait; `None`: nothing is locked.
+    locking: Option<Locking>,
     /// Sees what a dry run does.
     watch: Option<Watch>,
     report: Report,
@@ -128,7 +136,7 @@ impl Attempt<'_> {
         };
         ended.map_err(|failure| Failure {
             may_have_made: failure.may_have_made || self.may_have_made,
-            ..failure
+            ..self.told(failure)
         })?;
         if is_real && matches!(self.order.wish, Wish::Have(_)) {
             self.prove_checks().await;
@@ -147,10 +155,16 @@ impl Attempt<'_> {
         self.is_new = found.objects.is_empty();
         self.may_have_made |= self.owns;
         let (plan, reason) = plan::decide(&self.order.wish, &found, &self.report.checksum);
-        self.report.reason = reason;
+        // What was prepared in this attempt was prepared for a reason.
+        if self.report.reason.is_empty() {
+            self.report.reason = reason;
+        }
         let kept = ground::environment_kept(self.client).await?;
         rules::permit(&self.order.wish, plan, &found, &self.order.says, kept.as_deref())?;
         if self.order.ending == Ending::GiveBack {
+            if plan == Plan::Adopt && self.foresee().await? {
+                return Ok(());
+            }
             self.watch = Some(Watch::begin(self.client).await?);
         }
         self.perform(plan).await
@@ -170,9 +184,8 @@ impl Attempt<'_> {
             }
             Plan::StrikeOwner => {
                 self.leave().await?;
-                self.report
-                    .notes
-                    .push("the logins of ingest stay as long as the layer does".to_owned());
+                let stay = "the logins of ingest stay as long as the layer does";
+                self.report.notes.push(Weight::Aside, stay);
             }
             Plan::RollBack(on_delete) => {
                 self.remove_logins().await?;
@@ -187,12 +200,15 @@ impl Attempt<'_> {
 
     /// Asks the checklist's closed list before a deploy's commit.
     async fn commit(&mut self) -> Result<(), Failure> {
+        self.look_around().await?;
         if matches!(self.order.wish, Wish::Have(_)) {
             checklist::deploy::check(self.client, self.known(), self.report.ledger_id, self.end).await?;
         }
         let held = self.locks_of_others().await?;
+        self.look_around().await?;
         self.client.batch_execute("commit").await?;
         self.tell_locks(held);
+        self.locking = None;
         Ok(())
     }
 
@@ -200,10 +216,10 @@ impl Attempt<'_> {
     async fn fill_in(&mut self) {
         match checklist::deploy::fill_in(self.client, self.known(), self.end).await {
             Ok(filled) => self.report.checklist = Some(filled),
-            Err(failure) => self
-                .report
-                .notes
-                .push(format!("the checklist was not filled in: {failure}")),
+            Err(failure) => self.report.notes.push(
+                Weight::Know,
+                format!("the checklist was not filled in: {failure}"),
+            ),
         }
     }
 
@@ -212,6 +228,7 @@ impl Attempt<'_> {
             says: &self.order.says,
             host: &self.database.host,
             before: Some(&self.before),
+            line_limit: self.left_of_patience(),
         }
     }
 
@@ -219,6 +236,7 @@ impl Attempt<'_> {
         let Some(mut watch) = self.watch.take() else {
             return self.commit().await;
         };
+        self.look_around_and_bound().await?;
         watch.look(self.client, "logins", Instant::now()).await?;
         self.report.preview = Some(watch.end(self.client).await?);
         self.report.ledger_id = None;
@@ -251,10 +269,14 @@ impl Attempt<'_> {
         Ok(self.client.batch_execute("release savepoint beginning").await?)
     }
 
-    /// The server ends a statement when our time is over: a process that went away must not leave one running.
+    /// The server ends a statement when our time is over, or that of who waits: a process that went away must not leave
+    /// one running.
     fn statement_timeout(&self) -> String {
-        let left = self.end.saturating_duration_since(Instant::now()).as_millis();
-        format!("set local statement_timeout = '{}ms'", left.max(1))
+        let left = self.end.saturating_duration_since(Instant::now());
+        let left = self
+            .left_of_patience()
+            .map_or(left, |patience| patience.min(left));
+        format!("set local statement_timeout = '{}ms'", left.as_millis().max(1))
     }
 
     async fn lock(&self) -> Result<(), Failure> {
@@ -274,15 +296,10 @@ impl Attempt<'_> {
         }
     }
 
-    fn note(&mut self, written: record::Written) {
+    fn note(&mut self, weight: Weight, written: record::Written) {
         self.report.ledger_id = written.id;
-        self.report.notes.extend(
-            written
-                .notes
-                .iter()
-                .flat_map(|notes| notes.lines())
-                .map(str::to_owned),
-        );
+        let lines = written.notes.iter().flat_map(|notes| notes.lines());
+        self.report.notes.extend(weight, lines.map(str::to_owned));
     }
 }
 

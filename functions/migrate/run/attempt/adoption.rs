@@ -12,14 +12,13 @@ use crate::db;
 use crate::migrate::catalogue::{Step, V001};
 use crate::migrate::checklist::{ground, rules};
 use crate::migrate::failure::{Failure, Kind};
+use crate::migrate::notes::Weight;
 use crate::migrate::plan::{self, Plan, Wish};
-use crate::migrate::predecessor::Verdict;
+use crate::migrate::predecessor::{Shape, Verdict};
+use crate::migrate::preview::Preview;
 use crate::migrate::report::Timed;
-use crate::migrate::run::millis;
+use crate::migrate::run::{millis, Pace};
 use crate::migrate::{ledger, rights, shape};
-
-/// Steps of the create file that make a row of the ledger.
-const LEDGER_STEPS: [&str; 2] = ["preflight", "ledger"];
 
 /// Closes that row: the stack owns what is prepared, so that its Delete takes it away.
 const PREPARED: &str = "
@@ -45,11 +44,7 @@ impl Attempt<'_> {
 
     async fn prepare(&mut self) -> Result<(), Failure> {
         let found = shape::read(self.client).await?;
-        let left_over = found.indexes.iter().any(|index| !index.valid);
-        if found.verdict() != Verdict::Compatible || !(found.is_live() || left_over) {
-            return Ok(());
-        }
-        if found.indexes_to_build().is_empty() {
+        if found.verdict() != Verdict::Compatible || !self.goes_in_steps(&found) {
             return Ok(());
         }
         self.begin().await?;
@@ -70,21 +65,58 @@ impl Attempt<'_> {
         )?;
         self.report.reason = reason;
         self.may_have_made = true;
+        self.make_ready().await?;
+        self.build().await
+    }
+
+    /// Whether the table lacks something that takes steps of its own, so that nobody waits for long.
+    fn goes_in_steps(&self, found: &Shape) -> bool {
+        let is_left_over = found.indexes.iter().any(|index| !index.valid);
+        (self.pace == Pace::InSteps || found.is_live() || is_left_over) && !found.lacks().is_empty()
+    }
+
+    /// The row of the ledger comes before the lock that nobody can pass.
+    async fn make_ready(&mut self) -> Result<(), Failure> {
         self.tell(&[("tracking.adopt", "yes"), ("tracking.foreign_key", "not_valid")])
             .await?;
-        let is_ledger = |step: &Step<'_>| LEDGER_STEPS.contains(&step.name);
-        let first = V001.create().into_iter().take(1).collect();
-        self.send(first).await?;
-        let table = V001
-            .adopt()
-            .into_iter()
-            .filter(|step| step.name != "adopt_functions");
-        self.send(table.collect()).await?;
-        self.send(V001.create().into_iter().filter(is_ledger).collect())
-            .await?;
+        let of = |steps: Vec<Step<'static>>, name| steps.into_iter().filter(move |step| step.name == name);
+        let look = of(V001.create(), "preflight")
+            .chain(of(V001.adopt(), "adopt_look"))
+            .chain(of(V001.create(), "ledger"));
+        self.send(look.collect()).await?;
+        self.begin_locking().await?;
+        self.send(of(V001.adopt(), "adopt_table").collect()).await?;
+        self.look_around_and_bound().await?;
         self.client.batch_execute(PREPARED).await?;
         self.client.batch_execute("commit").await?;
-        self.build().await
+        self.locking = None;
+        Ok(())
+    }
+
+    /// A dry run of what goes in steps: indexes that are built while others write cannot be given back, and built in
+    /// one transaction they would keep writers out. Whether that is all there is to see.
+    pub(super) async fn foresee(&mut self) -> Result<bool, Failure> {
+        let found = shape::read(self.client).await?;
+        if !self.goes_in_steps(&found) {
+            return Ok(false);
+        }
+        let (appears, replaced) = (found.lacks(), found.functions);
+        self.report.preview = Some(Preview {
+            appears,
+            vanishes: replaced
+                .into_iter()
+                .map(|f| format!("function {}", f.name))
+                .collect(),
+            ..Preview::default()
+        });
+        let note = format!(
+            "the table has {} MB: its columns come in a step of their own, its indexes are built while others write; a dry \
+             run does not try that",
+            found.bytes / 1_000_000
+        );
+        self.report.notes.push(Weight::Know, note);
+        self.client.batch_execute("rollback").await?;
+        Ok(true)
     }
 
     /// Under the migration lock, which another connection holds: a statement that waits for all transactions that
@@ -94,6 +126,7 @@ impl Attempt<'_> {
         let guard = Attempt {
             client: &guardian,
             order: self.order,
+            pace: self.pace,
             database: self.database,
             proof: self.proof,
             end: self.end,
@@ -180,9 +213,8 @@ impl Attempt<'_> {
                 }),
                 Err(failure) => {
                     let _ = self.client.batch_execute("rollback").await;
-                    self.report
-                        .notes
-                        .push(format!("\"{validate}\" is to be repeated: {failure}"));
+                    let note = format!("\"{validate}\" is to be repeated: {failure}");
+                    self.report.notes.push(Weight::Act, note);
                 }
             }
         }

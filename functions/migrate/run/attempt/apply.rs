@@ -4,6 +4,7 @@ use super::steps::split;
 use super::Attempt;
 use crate::migrate::catalogue::V001;
 use crate::migrate::failure::Failure;
+use crate::migrate::notes::Weight;
 use crate::migrate::plan::Plan;
 use crate::migrate::report::Outcome;
 use crate::migrate::{fingerprint, record};
@@ -26,22 +27,25 @@ impl Attempt<'_> {
         if plan == Plan::Adopt {
             // The create file's own preflight asks for the rights that adopting needs.
             self.send(V001.create().into_iter().take(1).collect()).await?;
-            self.send(V001.adopt()).await?;
+            let (look, change) = split(V001.adopt(), "adopt_table");
+            self.send(look).await?;
+            self.begin_locking().await?;
+            self.send(change).await?;
         }
         self.make().await?;
         let written = record::last_applied(self.client).await?;
         if written.id.is_none() {
             self.report.notes.push(
+                Weight::Know,
                 "no ledger is kept, migrations.migration_log is a table of somebody else: a stack that is deleted will \
-                 change nothing, roll back by hand"
-                    .to_owned(),
+                 change nothing, roll back by hand",
             );
         }
         self.report.outcome = match written.status.as_deref() {
             Some("SHARED") if self.order.owner().is_some() && !self.owns => Outcome::Shared,
             _ => Outcome::Applied,
         };
-        self.note(written);
+        self.note(Weight::Act, written);
         Ok(())
     }
 
@@ -52,10 +56,11 @@ impl Attempt<'_> {
         self.send(make).await?;
         self.ready_login().await?;
         self.send(probe).await?;
+        self.look_around_and_bound().await?;
         let after = fingerprint::read(self.client).await?.digest();
         self.set("tracking.fingerprint_after", &after).await?;
         self.report.fingerprint_after = Some(after);
-        self.begin_locking();
+        self.begin_locking().await?;
         self.send(lock).await?;
         self.send(compare).await
     }

@@ -11,6 +11,7 @@ use tokio_postgres::error::SqlState;
 use super::{millis, Attempt};
 use crate::migrate::failure::Failure;
 use crate::migrate::ledger;
+use crate::migrate::notes::Weight;
 
 /// Between two attempts to get its lock.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -27,7 +28,7 @@ impl Attempt<'_> {
             };
             self.give_back().await;
             if !failure.is(&SqlState::LOCK_NOT_AVAILABLE) || Instant::now() + PAUSE >= self.end {
-                self.report.notes.push(told(&failure));
+                self.report.notes.push(Weight::Act, told(&failure));
                 return;
             }
             tokio::time::sleep(PAUSE).await;

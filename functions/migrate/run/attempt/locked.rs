@@ -1,9 +1,8 @@
 //! Which tables of others were locked, how strongly and for how long: the report says it.
 
-use tokio::time::Instant;
-
-use super::{millis, Attempt};
+use super::Attempt;
 use crate::migrate::failure::Failure;
+use crate::migrate::notes::Weight;
 use crate::migrate::report::Locked;
 
 /// Locks that keep writers out. Those on our own tables, and on the system's, are left out.
@@ -20,11 +19,6 @@ where l.pid = pg_catalog.pg_backend_pid() and l.locktype = 'relation' and n.nspn
 order by 1, 2";
 
 impl Attempt<'_> {
-    /// From here on steps may lock tables of others.
-    pub(super) fn begin_locking(&mut self) {
-        self.locking = Some(Instant::now());
-    }
-
     /// Table and mode of each lock that is held now.
     pub(super) async fn locks_of_others(&self) -> Result<Vec<(String, String)>, Failure> {
         if self.locking.is_none() {
@@ -36,11 +30,10 @@ impl Attempt<'_> {
 
     /// To be called when they are gone.
     pub(super) fn tell_locks(&mut self, held: Vec<(String, String)>) {
-        let ms = self.locking.map_or(0, millis);
+        let ms = self.locking_ms();
         for (table, mode) in held {
-            self.report
-                .notes
-                .push(format!("{table} was locked in {mode} mode for at most {ms} ms"));
+            let note = format!("{table} was locked in {mode} mode for at most {ms} ms");
+            self.report.notes.push(Weight::Aside, note);
             self.report.locked.push(Locked { table, mode, ms });
         }
     }

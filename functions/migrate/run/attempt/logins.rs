@@ -5,6 +5,7 @@ use tokio_postgres::error::SqlState;
 use super::Attempt;
 use crate::migrate::failure::Failure;
 use crate::migrate::login;
+use crate::migrate::notes::Weight;
 use crate::migrate::plan::Wish;
 use crate::migrate::report::Outcome;
 
@@ -28,23 +29,22 @@ impl Attempt<'_> {
         }
         self.report
             .notes
-            .extend(login::note(login, &standing, self.proof));
+            .extend(Weight::Act, login::note(login, &standing, self.proof));
         Ok(())
     }
 
     /// Takes away the logins that were made for ingest; what something else hangs on stays and is reported.
     pub(super) async fn remove_logins(&mut self) -> Result<(), Failure> {
         let (go, stay) = login::leaving(self.client).await?;
-        self.report.notes.extend(stay);
+        self.report.notes.extend(Weight::Aside, stay);
         for statement in go {
             self.client.batch_execute("savepoint login").await?;
             match self.client.batch_execute(&statement).await.map_err(Failure::from) {
                 Ok(()) => self.client.batch_execute("release savepoint login").await?,
                 Err(failure) if is_in_use(&failure) => {
                     self.client.batch_execute("rollback to savepoint login").await?;
-                    self.report
-                        .notes
-                        .push(format!("{statement} was not possible: {failure}"));
+                    let note = format!("{statement} was not possible: {failure}");
+                    self.report.notes.push(Weight::Know, note);
                 }
                 Err(failure) => return Err(failure),
             }

@@ -11,6 +11,7 @@ use crate::migrate::catalogue::V001;
 use crate::migrate::failure::Failure;
 use crate::migrate::fingerprint::{self, Difference, Fingerprint};
 use crate::migrate::ledger;
+use crate::migrate::notes::Weight;
 use crate::migrate::report::Rehearsal;
 
 /// The undo is not complete, or takes too much.
@@ -36,7 +37,7 @@ impl Attempt<'_> {
             None => self
                 .report
                 .notes
-                .push("the undo was not rehearsed: it needs the ledger".to_owned()),
+                .push(Weight::Know, "the undo was not rehearsed: it needs the ledger"),
         }
         self.report.rehearsal = Some(Rehearsal {
             ms: millis(started),
@@ -84,7 +85,7 @@ impl Attempt<'_> {
     pub(super) fn tell_others(&mut self, others: &[&Difference]) {
         if !others.is_empty() {
             let note = format!("changed by somebody else meanwhile: {}", lines(others));
-            self.report.notes.push(note);
+            self.report.notes.push(Weight::Know, note);
         }
     }
 }

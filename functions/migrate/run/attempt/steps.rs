@@ -51,6 +51,9 @@ impl Attempt<'_> {
     pub(super) async fn send(&mut self, steps: Vec<Step<'static>>) -> Result<(), Failure> {
         for step in steps {
             let started = Instant::now();
+            self.look_around()
+                .await
+                .map_err(|failure| failure.in_step(step.name))?;
             self.send_one(&step).await?;
             self.report.steps.push(Timed {
                 step: step.name,
