@@ -37,8 +37,10 @@ pub use form::FIELDS_MAX;
 pub use multipart::{BOUNDARY_MAX, HEADERS_MAX};
 pub use ping::Ping;
 pub use quarantine::Sender;
-pub use storable::{DEPTH_MAX, EXPONENT_MAX, NUMBER_MAX_DIGITS};
-pub use unpack::{most_bytes, unpack, Coding, Stopped, Unpacked, LAYERS_MAX, UNPACKED_MAX_BYTES};
+pub use storable::{DEPTH_MAX, EXPONENT_MAX, MEMBERS_MAX, NUMBER_MAX_DIGITS, VALUES_MAX};
+pub use unpack::{
+    most_bytes, unpack, Coding, Stopped, Unpacked, LAYERS_MAX, STREAMS_MAX, UNPACKED_MAX_BYTES,
+};
 
 use beside::Beside;
 use document::Document;
@@ -94,6 +96,7 @@ pub fn beacon<'d>(
             undecodable: None,
         },
         count: 0,
+        values_left: VALUES_MAX,
         site_key: sender.site_key,
         keys: event_key::Keys::new(new_key),
         quarantine_keys: quarantine::Keys::new(sender),
@@ -112,6 +115,8 @@ pub fn beacon<'d>(
 struct Making<'d, 's, 'n> {
     beacon: Beacon<'d>,
     count: usize,
+    /// Names and values that its events may still hold.
+    values_left: usize,
     site_key: &'s SiteKey,
     keys: event_key::Keys<'d, 'n>,
     quarantine_keys: quarantine::Keys<'s>,
@@ -135,7 +140,9 @@ impl<'d> Making<'d, '_, '_> {
             beside.push(&rest, self.site_key);
         }
         self.note(beside.is_quarantined, "envelope_quarantined");
-        let is_for_each = beside.is_for_each_of(events.len());
+        let is_for_each = beside.is_for_each_of(events.len(), self.values_left);
+        let copies = if is_for_each { events.len() } else { 1 };
+        self.values_left = self.values_left.saturating_sub(beside.values() * copies);
         self.note(!is_for_each, "envelope_beside_first");
         let nothing = Beside::default();
         self.beacon.events.reserve(events.len());
@@ -151,8 +158,8 @@ impl<'d> Making<'d, '_, '_> {
 
     fn event(&mut self, document: &Document<'_>, raw: &'d RawValue, is_list: bool, beside: &Beside) {
         let exact = document.exact_of(raw);
-        if let Some((flaw, offset)) = quarantine::flaw(raw.get(), exact) {
-            let offset = document.exact_offset(offset);
+        if let Some((flaw, offset)) = quarantine::flaw(raw.get(), exact, &mut self.values_left) {
+            let offset = document.exact_offset(flaw, offset);
             return self.quarantine(exact.unwrap_or(raw.get().as_bytes()), flaw, offset, beside);
         }
         let payload = as_object(without_key::without_key(raw.get(), self.site_key));

@@ -90,6 +90,8 @@ pub enum Flaw {
     NumberRange,
     /// It is nested too deep.
     TooDeep,
+    /// It has an object of more members, or more names and values, than a database should be given.
+    TooManyValues,
     /// It holds a byte that is no UTF-8.
     InvalidUtf8,
     /// It is no JSON, among others that are.
@@ -206,12 +208,13 @@ impl fmt::Display for Undecodable {
 }
 
 impl Flaw {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::EmptyEvent,
         Self::Nul,
         Self::LoneSurrogate,
         Self::NumberRange,
         Self::TooDeep,
+        Self::TooManyValues,
         Self::InvalidUtf8,
         Self::NotJson,
         Self::Undecodable,
@@ -231,6 +234,7 @@ impl Flaw {
             Self::LoneSurrogate => "lone_surrogate",
             Self::NumberRange => "number_range",
             Self::TooDeep => "too_deep",
+            Self::TooManyValues => "too_many_values",
             Self::InvalidUtf8 => "invalid_utf8",
             Self::NotJson => "not_json",
             Self::Undecodable => "undecodable",
@@ -246,6 +250,7 @@ impl Flaw {
             Self::LoneSurrogate => "a string holds half of a surrogate pair",
             Self::NumberRange => "a number has more than 1000 digits or an exponent beyond 1000",
             Self::TooDeep => "the event is nested deeper than 512",
+            Self::TooManyValues => "the event has an object of more than 1,000 members, or its beacon more than a million names and values",
             Self::InvalidUtf8 => "a byte of the event is no UTF-8",
             Self::NotJson => "the event is no JSON",
             Self::Undecodable => "the body is neither JSON nor a form nor anything else that is known",

@@ -52,6 +52,12 @@ pub const ALL: &[Limit] = &[
         UNDECODABLE,
     ),
     limit(
+        "STREAMS_MAX",
+        beacon::STREAMS_MAX,
+        "gzip members, or zstd frames, one after the other",
+        UNDECODABLE,
+    ),
+    limit(
         "EVENTS_MAX",
         beacon::EVENTS_MAX,
         "events of a beacon",
@@ -90,6 +96,18 @@ pub const ALL: &[Limit] = &[
         QUARANTINED,
     ),
     limit(
+        "MEMBERS_MAX",
+        beacon::MEMBERS_MAX,
+        "members of an object",
+        QUARANTINED,
+    ),
+    limit(
+        "VALUES_MAX",
+        beacon::VALUES_MAX,
+        "names and values of a beacon's events",
+        QUARANTINED,
+    ),
+    limit(
         "USER_AGENT_MAX_BYTES",
         caller::USER_AGENT_MAX_BYTES,
         "bytes of a user agent",
@@ -113,6 +131,12 @@ pub const ALL: &[Limit] = &[
         caller::HEADER_MAX_BYTES,
         "bytes of every other header in `request`",
         CUT,
+    ),
+    limit(
+        "NAMED_MAX",
+        reply::NAMED_MAX,
+        "events that an answer names in a list",
+        "they are counted",
     ),
     limit(
         "ECHO_MAX_BYTES",

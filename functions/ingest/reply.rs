@@ -18,6 +18,7 @@ mod explained;
 mod pixel;
 mod shape;
 
+pub use body::NAMED_MAX;
 pub use cors::ECHO_MAX_BYTES;
 pub use shape::Reply;
 

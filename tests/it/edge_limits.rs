@@ -159,6 +159,15 @@ async fn probe(probe: &Probe<'_>, is_beyond: bool) {
             let event = format!("{{\"a\":{}{}}}", "[".repeat(n - 1), "]".repeat(n - 1));
             probe.is_quarantined(&event, "too_deep", is_beyond).await;
         }
+        "MEMBERS_MAX" => {
+            let members: Vec<_> = (0..n).map(|n| format!("\"{n}\":1")).collect();
+            let event = format!("{{{}}}", members.join(","));
+            probe.is_quarantined(&event, "too_many_values", is_beyond).await;
+        }
+        "VALUES_MAX" => {
+            let event = format!("{{\"a\":[1{}]}}", ",1".repeat(n - 4));
+            probe.is_quarantined(&event, "too_many_values", is_beyond).await;
+        }
         "NUMBER_MAX_DIGITS" => {
             for event in [
                 format!("{{\"a\":{}}}", "1".repeat(n)),
@@ -214,6 +223,22 @@ async fn probe(probe: &Probe<'_>, is_beyond: bool) {
         "LAYERS_MAX" => {
             let packed = (0..n).fold(sized(20).into_bytes(), |inside, _| gzip(&inside));
             probe.is_undecodable(&packed, is_beyond).await;
+        }
+        "STREAMS_MAX" => {
+            let streams = [gzip(b"").repeat(n - 1), gzip(&sized(20).into_bytes())].concat();
+            probe.is_undecodable(&streams, is_beyond).await;
+        }
+        "NAMED_MAX" => {
+            let body = format!("[{{\"a\":1}}{}]", r#",{"a":"\ud800"}"#.repeat(n));
+            let (answer, _) = probe.send(&probe.post(&body)).await;
+            let left_out = answer.body["errors_left_out"].as_u64().unwrap_or_default();
+            let named = answer.body["errors"].as_array().unwrap().len() as u64;
+            assert_eq!(
+                (answer.status, named + left_out),
+                (200, n as u64),
+                "NAMED_MAX {n}"
+            );
+            assert_eq!(left_out, u64::from(is_beyond), "NAMED_MAX {n}");
         }
         "BOUNDARY_MAX" => probe.is_undecodable(&multipart(n, 1), is_beyond).await,
         "HEADERS_MAX" => probe.is_undecodable(&multipart(3, n), is_beyond).await,

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::super::loose_json::Object;
 use super::split::Rest;
 use super::without_key::without_key;
-use super::{quarantine, storable};
+use super::{quarantine, storable, VALUES_MAX};
 use crate::site_key::SiteKey;
 
 const NAME: &str = "_envelope";
@@ -23,6 +23,8 @@ pub const ENVELOPES_MAX_BYTES: usize = 16 * 1024 * 1024;
 #[derive(Debug, Default)]
 pub struct Beside {
     objects: Vec<String>,
+    /// Names and values in them.
+    values: usize,
     /// Whether one of them could not be stored as it is.
     pub is_quarantined: bool,
 }
@@ -31,21 +33,29 @@ impl Beside {
     /// One more, without the site key; nothing where nothing is left of it.
     pub fn push(&mut self, rest: &Rest, site_key: &SiteKey) {
         let exact = rest.exact.as_deref();
-        if let Some((flaw, at)) = quarantine::flaw(&rest.text, exact) {
+        let mut values_left = VALUES_MAX - self.values;
+        if let Some((flaw, at)) = quarantine::flaw(&rest.text, exact, &mut values_left) {
             let bytes = exact.unwrap_or(rest.text.as_bytes());
             self.is_quarantined = true;
             return self.objects.push(quarantine::document(bytes, flaw.tag(), at));
         }
+        self.values = VALUES_MAX - values_left;
         let text = without_key(&rest.text, site_key);
         if !storable::is_empty(&text) {
             self.objects.push(text.into_owned());
         }
     }
 
-    /// Whether so many events can each have a copy.
-    pub fn is_for_each_of(&self, events: usize) -> bool {
+    /// Whether so many events can each have a copy, of whose names and values so many are left.
+    pub fn is_for_each_of(&self, events: usize, values_left: usize) -> bool {
         let bytes: usize = self.objects.iter().map(String::len).sum();
-        events <= 1 || bytes.saturating_mul(events) <= ENVELOPES_MAX_BYTES
+        let is_small = bytes.saturating_mul(events) <= ENVELOPES_MAX_BYTES;
+        events <= 1 || (is_small && self.values.saturating_mul(events) <= values_left)
+    }
+
+    /// Names and values of one copy.
+    pub fn values(&self) -> usize {
+        self.values
     }
 
     /// `event`, an object that is not empty, with all of it beside.
@@ -138,7 +148,7 @@ mod tests {
             "{{\"a\":\"{}\"}}",
             "x".repeat(ENVELOPES_MAX_BYTES / 10 - 8)
         )]);
-        assert!(beside.is_for_each_of(1) && beside.is_for_each_of(10));
-        assert!(!beside.is_for_each_of(11));
+        assert!(beside.is_for_each_of(1, 0) && beside.is_for_each_of(10, 30));
+        assert!(!beside.is_for_each_of(11, 33) && !beside.is_for_each_of(10, 29));
     }
 }

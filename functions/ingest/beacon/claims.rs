@@ -12,6 +12,7 @@ use super::super::caller::KEY_NAMES;
 use super::super::loose_json::{self, Object};
 use super::document::Piece;
 use super::without_key::may_hold_key;
+use super::EVENTS_MAX;
 use crate::site_key::SiteKey;
 
 /// Members in which events, or an event's properties, stand.
@@ -32,10 +33,11 @@ pub fn claims<'p>(pieces: &'p [Piece<'_>]) -> Vec<Cow<'p, str>> {
 }
 
 fn collect<'p>(raw: &'p RawValue, levels: usize, claims: &mut Vec<Cow<'p, str>>) {
-    if levels == 0 {
+    if levels == 0 || !raw.get().starts_with(['{', '[']) {
         return;
     }
-    for element in loose_json::list(raw, usize::MAX)
+    // A list of more is refused as a whole.
+    for element in loose_json::list(raw, EVENTS_MAX)
         .map(|list| list.elements)
         .unwrap_or_default()
     {

@@ -32,7 +32,7 @@ pub enum Exact<'a> {
     Source {
         /// As sent.
         bytes: &'a [u8],
-        /// Where the first U+0000 stands in them, which is all that such a text can have against it.
+        /// Where the first U+0000 stands in them.
         nul_at: fn(&[u8]) -> usize,
     },
 }
@@ -78,11 +78,13 @@ impl<'a> Document<'a> {
 }
 
 impl Document<'_> {
-    /// Where in the exact bytes that stands which stands at `offset` of a part's text.
-    pub fn exact_offset(&self, offset: usize) -> usize {
-        match self.exact {
-            Exact::Source { bytes, nul_at } => nul_at(bytes),
-            Exact::Text | Exact::Masked(_) => offset,
+    /// Where in the exact bytes a part's `flaw` stands, which stands at `offset` of its text. What is no UTF-8 was found
+    /// in the exact bytes; fields that are too many are so as a whole.
+    pub fn exact_offset(&self, flaw: Flaw, offset: usize) -> usize {
+        match (&self.exact, flaw) {
+            (Exact::Source { bytes, nul_at }, Flaw::Nul) => nul_at(bytes),
+            (Exact::Source { .. }, Flaw::TooManyValues) => 0,
+            _ => offset,
         }
     }
 

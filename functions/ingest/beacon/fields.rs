@@ -13,6 +13,7 @@ use base64::{alphabet, Engine};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
+use super::super::caller::KEY_NAMES;
 use super::super::loose_json;
 use super::document::{Document, Exact};
 use super::json;
@@ -37,10 +38,15 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// One more value.
+    /// One more value. A site key that is given twice is given once.
     pub fn add(&mut self, name: Cow<'a, str>, value: Cow<'a, str>) {
         match self.places.get(&name) {
-            Some(place) => self.fields[*place].1.push(value),
+            Some(place) => {
+                let values = &mut self.fields[*place].1;
+                if !(KEY_NAMES.contains(&&*name) && values[..] == [&*value]) {
+                    values.push(value);
+                }
+            }
             None => {
                 self.places.insert(name.clone(), self.fields.len());
                 self.fields.push((name, vec![value]));

@@ -91,12 +91,13 @@ pub fn document(bytes: &[u8], tag: &str, offset: usize) -> String {
     )
 }
 
-/// Why `text`, which the sender wrote as `exact` where that differs, cannot be stored, and at which byte.
-pub fn flaw(text: &str, exact: Option<&[u8]>) -> Option<(Flaw, usize)> {
+/// Why `text`, which the sender wrote as `exact` where that differs, cannot be stored, and at which byte. What can be is
+/// taken off `values_left`.
+pub fn flaw(text: &str, exact: Option<&[u8]>, values_left: &mut usize) -> Option<(Flaw, usize)> {
     let invalid = exact.and_then(|exact| std::str::from_utf8(exact).err());
     match invalid {
         Some(error) => Some((Flaw::InvalidUtf8, error.valid_up_to())),
-        None => storable::flaw(text),
+        None => storable::flaw(text, values_left),
     }
 }
 

@@ -16,12 +16,26 @@ pub const NUMBER_MAX_DIGITS: usize = 1_000;
 /// number is 1.8e308.
 pub const EXPONENT_MAX: u32 = 1_000;
 
-/// The first reason why `text` cannot be stored, and where it stands.
-pub fn flaw(text: &str) -> Option<(Flaw, usize)> {
+/// Members of an object that are taken. PostgreSQL sorts them without looking at its time-out: where a sender has put
+/// them into the worst order a thousand take a millisecond, and a hundred thousand twenty seconds.
+pub const MEMBERS_MAX: usize = 1_000;
+
+/// Names and values of all events of a beacon that are taken. Each is some bytes to a sender, less when compressed, and
+/// a microsecond or two to PostgreSQL: so many stay within `statement_timeout`.
+pub const VALUES_MAX: usize = 1_000_000;
+
+/// The first reason why `text` cannot be stored, and where it stands. What can be is taken off `values_left`.
+pub fn flaw(text: &str, values_left: &mut usize) -> Option<(Flaw, usize)> {
     let bytes = text.as_bytes();
+    let mut members = [0_usize; DEPTH_MAX + 1];
+    let mut values = 0_usize;
     let mut depth = 0_usize;
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
+        values += usize::from(begins_value(*byte));
+        if values > *values_left {
+            return Some((Flaw::TooManyValues, at));
+        }
         at = match byte {
             b'"' => match string_end(bytes, at + 1) {
                 Ok(end) => end,
@@ -40,6 +54,14 @@ pub fn flaw(text: &str) -> Option<(Flaw, usize)> {
                 if depth > DEPTH_MAX {
                     return Some((Flaw::TooDeep, at));
                 }
+                members[depth] = 0;
+                at + 1
+            }
+            b':' => {
+                members[depth] += 1;
+                if members[depth] > MEMBERS_MAX {
+                    return Some((Flaw::TooManyValues, at));
+                }
                 at + 1
             }
             b']' | b'}' => {
@@ -49,7 +71,13 @@ pub fn flaw(text: &str) -> Option<(Flaw, usize)> {
             _ => at + 1,
         };
     }
+    *values_left -= values;
     None
+}
+
+/// Outside of strings: a name, or a value of any kind. Of `true`, `false` and `null` no other character counts.
+fn begins_value(byte: u8) -> bool {
+    matches!(byte, b'"' | b'-' | b'0'..=b'9' | b'[' | b'{' | b't' | b'f' | b'n')
 }
 
 /// Whether `text` is an object without members.
@@ -125,6 +153,10 @@ fn is_planted(depth: usize, byte: u8) -> bool {
 mod tests {
     use super::*;
 
+    fn flaw(text: &str) -> Option<(Flaw, usize)> {
+        super::flaw(text, &mut VALUES_MAX.clone())
+    }
+
     #[test]
     fn each_thing_that_jsonb_refuses_is_found_where_it_stands() {
         for (text, expected) in [
@@ -167,5 +199,25 @@ mod tests {
         let beside_each_other = format!("[{}{{}}]", "[],".repeat(DEPTH_MAX));
         assert_eq!(flaw(&beside_each_other), None);
         assert_eq!(flaw(&nested(DEPTH_MAX + 1)), Some((Flaw::TooDeep, DEPTH_MAX)));
+        let members = |n: usize| format!("[{{{}}},{{\"a\":1}}]", vec![r#""":1"#; n].join(","));
+        assert_eq!(flaw(&members(MEMBERS_MAX)), None);
+        let at = 2 + 5 * MEMBERS_MAX + 2;
+        assert_eq!(flaw(&members(MEMBERS_MAX + 1)), Some((Flaw::TooManyValues, at)));
+    }
+
+    #[test]
+    fn each_name_and_value_is_taken_off_what_is_left_and_none_of_what_is_not_stored() {
+        for (text, values) in [
+            ("{}", 1),
+            (r#"{"a":1,"b":"c"}"#, 5),
+            (r#"[true,false,null,-1.5e+3,0]"#, 6),
+            (r#"{"a":[{"t":"f\"n"}]}"#, 6),
+        ] {
+            let mut left = values;
+            assert_eq!((super::flaw(text, &mut left), left), (None, 0), "{text}");
+            let mut left = values - 1;
+            let flaw = super::flaw(text, &mut left).map(|(flaw, _)| flaw);
+            assert_eq!((flaw, left), (Some(Flaw::TooManyValues), values - 1), "{text}");
+        }
     }
 }

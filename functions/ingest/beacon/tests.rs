@@ -191,6 +191,39 @@ fn nothing_is_no_event() {
 }
 
 #[test]
+fn white_space_and_keys_in_any_number_cost_their_own_length() {
+    let blanks = " ".repeat(1_500_000);
+    let keys = format!("\"k\":\"{KEY}\",").repeat(40_000);
+    let began = std::time::Instant::now();
+    assert!(read(format!("{{{blanks}{keys}\"a\":1}}")).is_ok());
+    // A second here; minutes where each key looks at all blanks.
+    assert!(began.elapsed().as_secs() < 60);
+}
+
+#[test]
+fn a_site_key_that_a_query_gives_twice_is_no_event() {
+    let query = format!("k={KEY}&k={KEY}");
+    let read = read_with(b"", &query, Ping::default());
+    assert_eq!(read.err(), Some(Refusal::NoEvent));
+}
+
+#[test]
+fn one_odd_byte_in_an_announced_deflate_stream_costs_one_event() {
+    use std::io::Write;
+    let mut deflate = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
+    deflate
+        .write_all(b"[{\"a\":1},{\"b\":\"caf\xe9\"},{\"c\":2}]")
+        .unwrap();
+    let bytes = deflate.finish().unwrap();
+    let body = Body {
+        bytes: Cow::Borrowed(&bytes),
+        broken: None,
+    };
+    assert_eq!(unpack(&body, Some("deflate")).coding, Some(Coding::Deflate));
+    assert_eq!(unpack(&body, None).coding, None);
+}
+
+#[test]
 fn a_quarantine_tells_the_byte_at_which_its_own_bytes_go_wrong() {
     for (body, offset) in [
         (r#"{"a":"x\u0000"}"#, 7),

@@ -11,7 +11,9 @@ mod inflate;
 
 use super::super::api_event::Body;
 use super::super::failure::{Refusal, Undecodable};
-use super::BODY_MAX_BYTES;
+use super::{BODY_MAX_BYTES, BYTE_ORDER_MARK};
+pub use inflate::STREAMS_MAX;
+
 use inflate::{inflate, Stop};
 
 /// Bytes that a body may unpack to: twice what may be sent plain. Browsers send 64 KiB at most while a page goes
@@ -28,6 +30,12 @@ const ZSTD_MARK: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
 /// Brotli has no mark: it is tried where the sender says so.
 const BROTLI_NAME: &str = "br";
+
+/// A raw deflate stream has none either, but inflates to its end by chance hardly ever.
+const DEFLATE_NAME: &str = "deflate";
+
+/// What JSON that can hold an odd byte begins with.
+const JSON_BEGINS: [u8; 3] = [b'{', b'[', b'"'];
 
 /// A body without its compression.
 #[derive(Debug)]
@@ -90,7 +98,7 @@ impl Coding {
 /// How many bytes a body may have inside; nothing has been taken off yet. `said` is what the sender says of its
 /// compression.
 pub fn most_bytes(body: &Body<'_>, said: Option<&str>) -> usize {
-    let is_plain = !is_brotli_said(said) && !has_zlib_header(&body.bytes);
+    let is_plain = !is_said(said, BROTLI_NAME) && !has_zlib_header(&body.bytes);
     match is_plain && std::str::from_utf8(&body.bytes).is_ok() {
         true => body.bytes.len(),
         false => UNPACKED_MAX_BYTES,
@@ -99,7 +107,6 @@ pub fn most_bytes(body: &Body<'_>, said: Option<&str>) -> usize {
 
 /// Takes off what compression there is. `said` is what the sender says of it.
 pub fn unpack<'a>(body: &'a Body<'_>, said: Option<&str>) -> Unpacked<'a> {
-    let may_be_brotli = is_brotli_said(said);
     let mut unpacked = Unpacked {
         bytes: Cow::Borrowed(&body.bytes),
         coding: None,
@@ -112,7 +119,7 @@ pub fn unpack<'a>(body: &'a Body<'_>, said: Option<&str>) -> Unpacked<'a> {
         if unpacked.stopped.is_some() {
             break;
         }
-        match layer(&unpacked.bytes, may_be_brotli) {
+        match layer(&unpacked.bytes, said) {
             Ok(None) => break,
             Ok(Some((coding, inside))) => {
                 unpacked.bytes = Cow::Owned(inside);
@@ -124,7 +131,7 @@ pub fn unpack<'a>(body: &'a Body<'_>, said: Option<&str>) -> Unpacked<'a> {
     unpacked
 }
 
-fn layer(body: &[u8], may_be_brotli: bool) -> Result<Option<(Coding, Vec<u8>)>, Stopped> {
+fn layer(body: &[u8], said: Option<&str>) -> Result<Option<(Coding, Vec<u8>)>, Stopped> {
     let marked = MARKS.iter().find(|(mark, _)| body.starts_with(mark));
     if let Some((_, coding)) = marked {
         return taken(*coding, inflate(body, *coding));
@@ -132,12 +139,14 @@ fn layer(body: &[u8], may_be_brotli: bool) -> Result<Option<(Coding, Vec<u8>)>, 
     let is_zlib = has_zlib_header(body);
     let candidates = [
         (is_zlib, Coding::Zlib),
-        (may_be_brotli, Coding::Brotli),
+        (is_said(said, BROTLI_NAME), Coding::Brotli),
         (std::str::from_utf8(body).is_err(), Coding::Deflate),
     ];
     for (_, coding) in candidates.into_iter().filter(|(is_candidate, _)| *is_candidate) {
         match inflate(body, coding) {
-            Ok(inside) if is_text(&inside) => return Ok(Some((coding, inside))),
+            Ok(inside) if is_text(&inside) || (is_announced(coding, said) && begins_json(&inside)) => {
+                return Ok(Some((coding, inside)));
+            }
             Err(Stop::TooLarge) => return taken(coding, Err(Stop::TooLarge)),
             _ => {}
         }
@@ -166,8 +175,25 @@ fn taken(coding: Coding, inside: Result<Vec<u8>, Stop>) -> Result<Option<(Coding
     }
 }
 
-fn is_brotli_said(said: Option<&str>) -> bool {
-    said.is_some_and(|said| said.to_ascii_lowercase().contains(BROTLI_NAME))
+/// Where the sender says what it is, one odd byte inside must not cost the others.
+fn begins_json(inside: &[u8]) -> bool {
+    let inside = inside.strip_prefix(BYTE_ORDER_MARK).unwrap_or(inside);
+    inside
+        .trim_ascii_start()
+        .first()
+        .is_some_and(|byte| JSON_BEGINS.contains(byte))
+}
+
+fn is_announced(coding: Coding, said: Option<&str>) -> bool {
+    match coding {
+        Coding::Brotli => is_said(said, BROTLI_NAME),
+        Coding::Deflate => is_said(said, DEFLATE_NAME),
+        Coding::Gzip | Coding::Zlib | Coding::Zstd => false,
+    }
+}
+
+fn is_said(said: Option<&str>, name: &str) -> bool {
+    said.is_some_and(|said| said.to_ascii_lowercase().contains(name))
 }
 
 /// Deflate with a window of up to 32 KiB, no preset dictionary, and a check that one in 31 bytes passes by chance.

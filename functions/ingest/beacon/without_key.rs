@@ -132,10 +132,12 @@ impl Writing {
 
     fn drop_member(&mut self, begin: usize) {
         self.out.truncate(begin);
-        let kept = self.out.trim_end().len();
-        match self.out[..kept].strip_suffix(',') {
-            Some(before) => self.out.truncate(before.len()),
-            None => self.is_comma_skipped = true,
+        // White space is trimmed once, or as much of it as a sender likes would be looked at for each member.
+        self.out.truncate(self.out.trim_end().len());
+        if self.out.ends_with(',') {
+            self.out.pop();
+        } else {
+            self.is_comma_skipped = true;
         }
     }
 }
@@ -173,6 +175,7 @@ mod tests {
             (r#"{"token":"K"}"#, "{}"),
             (r#"{"token":"K","a":1}"#, r#"{"a":1}"#),
             (r#"{"token" : " K " , "a":1.10 }"#, r#"{ "a":1.10 }"#),
+            (r#"{  "token":"K", "k":"K", "a":1}"#, r#"{ "a":1}"#),
             (r#"{"a":1,"token":"K"}"#, r#"{"a":1}"#),
             (r#"{"a":1 , "token":"K","b":2}"#, r#"{"a":1 ,"b":2}"#),
             (r#"{"k":"K","token":"K"}"#, "{}"),

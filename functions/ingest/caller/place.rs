@@ -85,7 +85,11 @@ pub fn find(event: &ApiEvent<'_>, claims: &[Cow<'_, str>]) -> Result<Found, Refu
 
 /// Each text that may be a key, with the name of its place, in the order in which they count.
 fn candidates<'e>(event: &'e ApiEvent<'_>) -> impl Iterator<Item = (&'static str, Cow<'e, str>)> {
-    let header = |name| Some((name, Cow::Borrowed(event.header(name)?)));
+    // A header that is sent twice arrives as one, with a comma between.
+    let header = |name| {
+        let values = event.header(name).unwrap_or_default().split(',');
+        values.map(move |value| (name, Cow::Borrowed(value.trim())))
+    };
     let authorization = || {
         Some((
             "authorization",
@@ -111,7 +115,7 @@ fn named<'q>(query: &'q str, names: &'static [&str]) -> impl Iterator<Item = Cow
         .split(['&', '?'])
         .filter_map(|pair| pair.split_once('='))
         .filter(|(name, _)| names.contains(&&*decoded(name)))
-        .map(|(_, value)| match decoded(value) {
+        .map(|(_, value)| match decoded(value.trim_matches('+')) {
             Cow::Borrowed(value) => Cow::Borrowed(value),
             Cow::Owned(value) => Cow::Owned(value.split('?').next().unwrap_or_default().to_owned()),
         })
@@ -182,6 +186,13 @@ mod tests {
             ("/e".to_owned(), format!("writeKey={KEY}"), nothing, "/e"),
             ("/e".to_owned(), String::new(), ("X-Api-Key", KEY), "/e"),
             ("/e".to_owned(), String::new(), ("x-write-key", KEY), "/e"),
+            (
+                "/e".to_owned(),
+                String::new(),
+                ("x-api-key", &format!("{KEY}, {KEY}")),
+                "/e",
+            ),
+            ("/e".to_owned(), format!("k={KEY}+"), nothing, "/e"),
             (
                 "/e".to_owned(),
                 String::new(),

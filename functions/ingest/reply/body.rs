@@ -10,6 +10,11 @@ use super::super::keeper::Queued;
 use super::super::landing::Landed;
 use super::super::Outcome;
 
+/// Events that an answer names among its errors, and as many among its duplicates; all are counted. A load balancer
+/// turns an answer of more than a megabyte into a 502 ("Lambda functions as targets", Elastic Load Balancing), and the
+/// sender would send again what is stored.
+pub const NAMED_MAX: usize = 1_000;
+
 #[derive(Serialize, Default)]
 struct Body<'a> {
     code: u16,
@@ -26,6 +31,8 @@ struct Body<'a> {
     offset: Option<usize>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<EventError>,
+    #[serde(skip_serializing_if = "is_none")]
+    errors_left_out: usize,
 }
 
 #[derive(Serialize)]
@@ -38,6 +45,8 @@ struct Counts<'a> {
     quarantined: usize,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     duplicates: Vec<First<'a>>,
+    #[serde(skip_serializing_if = "is_none")]
+    duplicates_left_out: usize,
 }
 
 #[derive(Serialize)]
@@ -127,13 +136,11 @@ fn success(code: u16, outcome: &Outcome) -> Body<'_> {
     };
     if let Outcome::Landed { receipt, landed } = outcome {
         body.landed = Some(counts(receipt.to_string(), landed));
-        body.errors = errors(landed.refused.iter().chain(&landed.quarantined));
-        body.errors.sort_by_key(|error| error.index);
+        body.name(landed.refused.iter().chain(&landed.quarantined));
     }
     if let Outcome::Queued { receipt, queued, .. } = outcome {
         body.landed = Some(queued_counts(receipt.to_string(), queued));
-        body.errors = errors(queued.refused.iter().chain(&queued.quarantined));
-        body.errors.sort_by_key(|error| error.index);
+        body.name(queued.refused.iter().chain(&queued.quarantined));
     }
     body
 }
@@ -149,7 +156,8 @@ fn counts(receipt: String, landed: &Landed) -> Counts<'_> {
         queued: None,
         duplicate: landed.duplicates.len(),
         quarantined: landed.quarantined.len(),
-        duplicates: duplicates.collect(),
+        duplicates: duplicates.take(NAMED_MAX).collect(),
+        duplicates_left_out: landed.duplicates.len().saturating_sub(NAMED_MAX),
     }
 }
 
@@ -162,6 +170,7 @@ fn queued_counts(receipt: String, queued: &Queued) -> Counts<'static> {
         duplicate: 0,
         quarantined: queued.quarantined.len(),
         duplicates: Vec::new(),
+        duplicates_left_out: 0,
     }
 }
 
@@ -178,7 +187,7 @@ fn explained(failure: &Failure) -> Body<'static> {
         ..Body::default()
     };
     if let Refusal::NoneStorable(refused) = refusal {
-        body.errors = errors(refused);
+        body.name(refused);
     }
     body
 }
@@ -190,12 +199,22 @@ fn saying(message: &str) -> Body<'static> {
     }
 }
 
-fn errors<'r>(refused: impl IntoIterator<Item = &'r RefusedEvent>) -> Vec<EventError> {
-    let error = |refused: &RefusedEvent| EventError {
-        index: refused.index,
-        error: refused.flaw.tag(),
-        message: refused.flaw.sentence(),
-        offset: refused.offset,
-    };
-    refused.into_iter().map(error).collect()
+impl Body<'_> {
+    /// The events that are not stored as they are, in their order, as far as there is room.
+    fn name<'r>(&mut self, refused: impl IntoIterator<Item = &'r RefusedEvent>) {
+        let error = |refused: &RefusedEvent| EventError {
+            index: refused.index,
+            error: refused.flaw.tag(),
+            message: refused.flaw.sentence(),
+            offset: refused.offset,
+        };
+        self.errors = refused.into_iter().map(error).collect();
+        self.errors.sort_by_key(|error| error.index);
+        self.errors_left_out = self.errors.len().saturating_sub(NAMED_MAX);
+        self.errors.truncate(NAMED_MAX);
+    }
+}
+
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }

@@ -20,6 +20,10 @@ const GROWTH_MIN_BYTES: usize = 4096;
 /// What the decoder reads at a time; the body is in memory already.
 const BROTLI_BUFFER_BYTES: usize = 4096;
 
+/// Gzip members, or zstd frames, that stand one after the other. Each costs some microseconds also where it is empty,
+/// and thousands of empty ones are a few bytes when they are compressed once more.
+pub const STREAMS_MAX: usize = 1_000;
+
 /// Why there is nothing.
 pub enum Stop {
     /// The stream makes no sense, or ends, at this byte.
@@ -62,7 +66,12 @@ fn members(
 ) -> Result<Vec<u8>, Stop> {
     let mut inside = Vec::with_capacity(guess(body.len()));
     let mut rest = body;
+    let mut count = 0;
     while rest.starts_with(mark) {
+        count += 1;
+        if count > STREAMS_MAX {
+            return Err(Stop::Broken(body.len() - rest.len()));
+        }
         let (after, read) = member(rest, &mut inside);
         if inside.len() > UNPACKED_MAX_BYTES {
             return Err(Stop::TooLarge);
