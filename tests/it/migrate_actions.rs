@@ -327,7 +327,7 @@ async fn what_is_no_action_is_answered_and_neither_repeated_nor_logged() {
             (&json!(false), &Value::Null, &json!("request"))
         );
         let said = format!("{answer} {}", operator.function.output());
-        let actions = "plan, apply, rollback, verify, status, health, create_key, revoke_key, list_keys";
+        let actions = "plan, apply, rollback, verify, status, measure, recent, doctor, health, create_key, revoke_key, list_keys";
         assert!(said.contains(actions) && !said.contains("canary"), "{said}");
     }
 }
