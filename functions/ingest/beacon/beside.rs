@@ -151,4 +151,9 @@ mod tests {
         assert!(beside.is_for_each_of(1, 0) && beside.is_for_each_of(10, 30));
         assert!(!beside.is_for_each_of(11, 33) && !beside.is_for_each_of(10, 29));
     }
+
+    #[test]
+    fn names_and_values_of_all_that_stands_beside_are_added_up() {
+        assert_eq!(beside(&[r#"{"a":[1,2]}"#, r#"{"b":1}"#]).values(), 8);
+    }
 }

@@ -191,6 +191,32 @@ fn nothing_is_no_event() {
 }
 
 #[test]
+fn the_names_and_values_of_all_copies_of_an_envelope_count() {
+    const EVENTS: usize = 1_000;
+    // An event has three, an envelope three and its list's.
+    let read = |list: usize| {
+        let events = vec![r#"{"a":1}"#; EVENTS].join(",");
+        read(format!(
+            "{{\"v\":[{}],\"batch\":[{events}]}}",
+            vec!["1"; list].join(",")
+        ))
+        .unwrap()
+    };
+    let each = VALUES_MAX / EVENTS - 6;
+    for (list, quarantined, is_first_alone) in [(each, 0, false), (each + 1, 334, false), (each + 4, 0, true)]
+    {
+        let read = read(list);
+        let found = read.events.iter().filter(|event| event.quarantined.is_some());
+        assert_eq!(found.count(), quarantined, "{list}");
+        assert_eq!(
+            read.notes.contains(&"envelope_beside_first"),
+            is_first_alone,
+            "{list}"
+        );
+    }
+}
+
+#[test]
 fn a_site_key_that_a_query_gives_twice_is_no_event() {
     let query = format!("k={KEY}&k={KEY}");
     let read = read_with(b"", &query, Ping::default());
@@ -215,10 +241,12 @@ fn one_odd_byte_in_an_announced_deflate_stream_costs_one_event() {
 
 #[test]
 fn a_quarantine_tells_the_byte_at_which_its_own_bytes_go_wrong() {
+    let many_fields: Vec<String> = (0..=MEMBERS_MAX).map(|n| format!("f{n}=1")).collect();
     for (body, offset) in [
         (r#"{"a":"x\u0000"}"#, 7),
         (r#"[{"b":1},{"a":"\u0000"}]"#, 6),
         ("a=xyz%00&b=1", 5),
+        (&many_fields.join("&"), 0),
     ] {
         let read = read_with(body.as_bytes(), "", Ping::default()).unwrap();
         let quarantined = read.events.iter().find(|event| event.quarantined.is_some());
@@ -235,6 +263,9 @@ fn the_largest_body_is_most_of_what_a_gateway_hands_over() {
         in_base64 < EVENT_BYTES && in_base64 > EVENT_BYTES * 3 / 4,
         "{in_base64}"
     );
+    // Twice as much unpacked, and as much again twice over for copies of an envelope.
+    assert_eq!(UNPACKED_MAX_BYTES, 2 * BODY_MAX_BYTES);
+    assert_eq!(ENVELOPES_MAX_BYTES, 4 * BODY_MAX_BYTES);
 }
 
 #[test]
