@@ -36,6 +36,8 @@ const INGEST: &str = env!("CARGO_BIN_EXE_ingest");
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
+    // As `ingest` does, and before the first connection.
+    site_tracking::tls::skip_system_roots();
     let settings = [
         "full_page_writes = off",
         "shared_buffers = 256MB",

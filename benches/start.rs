@@ -75,10 +75,9 @@ pub async fn measure(site: &Site, table: &mut Table) {
     );
 }
 
-/// What a connector alone costs, in this process, which has made none before: native-tls asks once where the system has
-/// its roots. With those the difference of the first polls above tells.
+/// What a connector alone costs. With the system's roots the difference of the first polls above tells, since a process
+/// asks once where they are.
 fn connector(table: &mut Table) {
-    tls::skip_system_roots();
     let mut sample = Sample::default();
     for _ in 0..STARTS {
         let before = process::cpu(std::process::id());

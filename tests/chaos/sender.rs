@@ -14,6 +14,9 @@ use super::world::World;
 /// Between two beacons of a page, at most; a fault must find requests, not a machine out of breath.
 const PAUSE_MS: u64 = 60;
 
+/// The same while beacons are queued, which takes no time: the queue's server must be able to empty it again.
+const QUEUED_PAUSE_MS: u64 = 600;
+
 /// Before a beacon that was not acknowledged is sent again.
 const AGAIN: Duration = Duration::from_millis(250);
 
@@ -51,8 +54,12 @@ pub async fn send(world: Arc<World>, place: usize, mut seed: Seed) {
             false => 1,
         };
         let mut marks = new_marks(events);
+        let mut pause_ms = PAUSE_MS;
         loop {
             let told = attempt(&world, place, tenant, manner, &marks).await;
+            if matches!(told, Told::Queued { .. }) {
+                pause_ms = QUEUED_PAUSE_MS;
+            }
             if told.is_acknowledged() || told.is_open() && !manner.names {
                 break;
             }
@@ -61,7 +68,7 @@ pub async fn send(world: Arc<World>, place: usize, mut seed: Seed) {
             }
             tokio::time::sleep(AGAIN).await;
         }
-        tokio::time::sleep(Duration::from_millis(seed.below(PAUSE_MS))).await;
+        tokio::time::sleep(Duration::from_millis(seed.below(pause_ms))).await;
     }
 }
 

@@ -18,8 +18,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// One request to the queue, on a loaded machine.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
-/// To empty the queue after the last fault.
-const DRAIN_LIMIT: Duration = Duration::from_secs(180);
+/// To empty the queue after the last fault. Its server looks at every message at each question: a long run's tens of
+/// thousands are slow to go.
+const DRAIN_LIMIT: Duration = Duration::from_secs(600);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Manner {
