@@ -78,17 +78,17 @@ fn part(part: &[u8]) -> Option<(Cow<'_, str>, &[u8])> {
     Some((name(disposition.value)?, &part[length..]))
 }
 
-/// The value of `name`, not that of `filename`. Browsers write quotation marks in it as `%22`.
+/// The value of `name`. Browsers write quotation marks in it as `%22`.
 fn name(disposition: &[u8]) -> Option<Cow<'_, str>> {
-    let mut places = memmem::find_iter(disposition, b"name=");
-    let at = places.find(|at| {
-        at.checked_sub(1)
-            .is_some_and(|before| !disposition[before].is_ascii_alphabetic())
-    })?;
-    let value = &disposition[at + b"name=".len()..];
+    let mut is_quoted = false;
+    let mut parameters = disposition.split(|byte| {
+        is_quoted ^= *byte == b'"';
+        *byte == b';' && !is_quoted
+    });
+    let value = parameters.find_map(|parameter| parameter.trim_ascii().strip_prefix(b"name="))?;
     let value = match value.strip_prefix(b"\"") {
         Some(quoted) => &quoted[..memchr::memchr(b'"', quoted)?],
-        None => value.split(|byte| *byte == b';').next()?.trim_ascii(),
+        None => value,
     };
     Some(String::from_utf8_lossy(value))
 }
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn fields_are_those_of_a_form() {
         let body = "--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n2\r\n\r\n--b\r\n\
-            content-disposition: form-data; filename=\"x;y.txt\"; name=t\r\nContent-Type: text/plain\r\n\r\n🫖\r\n--b--\r\n";
+            content-disposition: form-data; filename=\"x; name=y.txt\"; name=t\r\nContent-Type: text/plain\r\n\r\n🫖\r\n--b--\r\n";
         assert_eq!(
             text(body.as_bytes()).unwrap(),
             "{\"a\":\"1\\r\\n2\\r\\n\",\"t\":\"🫖\"}"

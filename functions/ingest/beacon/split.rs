@@ -48,7 +48,7 @@ pub enum Group<'d> {
         document: &'d Document<'d>,
         /// As the sender wrote them.
         events: Vec<&'d RawValue>,
-        /// Whether they stand in a list, where names of items are meant for each alone.
+        /// Whether they stand in a list or are one line of several: names of items are meant for each alone.
         is_list: bool,
         /// What stands beside the list.
         rest: Option<Rest>,
@@ -82,7 +82,7 @@ pub fn split<'d>(pieces: &'d [Piece<'d>]) -> Result<Vec<Group<'d>>, Refusal> {
     let mut count = 0;
     for piece in pieces {
         let group = match piece {
-            Piece::Document(document) => group(document, &mut count),
+            Piece::Document(document) => group(document, pieces.len() > 1, &mut count),
             Piece::Garbage { bytes, flaw, offset } => {
                 count += 1;
                 Group::Garbage {
@@ -100,7 +100,7 @@ pub fn split<'d>(pieces: &'d [Piece<'d>]) -> Result<Vec<Group<'d>>, Refusal> {
     Ok(groups)
 }
 
-fn group<'d>(document: &'d Document<'d>, count: &mut usize) -> Group<'d> {
+fn group<'d>(document: &'d Document<'d>, is_line: bool, count: &mut usize) -> Group<'d> {
     let whole: &RawValue = &document.text;
     if let Some(list) = loose_json::list(whole, EVENTS_MAX) {
         *count += list.count;
@@ -126,7 +126,7 @@ fn group<'d>(document: &'d Document<'d>, count: &mut usize) -> Group<'d> {
             Group::Events {
                 document,
                 events: vec![whole],
-                is_list: false,
+                is_list: is_line,
                 rest: None,
             }
         }
@@ -279,6 +279,21 @@ mod tests {
         for pieces in [garbage, events] {
             assert_eq!(split(&pieces[1..]).unwrap().len(), EVENTS_MAX);
             assert_eq!(split(&pieces).err(), Some(Refusal::TooMany(EVENTS_MAX + 1)));
+        }
+    }
+
+    #[test]
+    fn a_line_among_others_is_an_item_and_an_object_alone_is_not() {
+        let line = || Piece::Document(json::document(b"{\"a\":1}").unwrap());
+        for (pieces, expected) in [
+            (vec![line()], [false].as_slice()),
+            (vec![line(), line()], &[true, true]),
+        ] {
+            let groups = split(&pieces).unwrap();
+            let is_list = groups
+                .iter()
+                .map(|group| matches!(group, Group::Events { is_list: true, .. }));
+            assert_eq!(is_list.collect::<Vec<_>>(), expected);
         }
     }
 

@@ -72,7 +72,7 @@ pub fn record(event: &ApiEvent<'_>, site_key: &SiteKey, path: &str, mut notes: V
     record
 }
 
-/// The query less each pair that gives the key, however it is encoded.
+/// The query less each pair that gives the key, however it is encoded. A pair that has a second query in it says more.
 fn without_key(query: &str, site_key: &SiteKey) -> String {
     let gives_key = |pair: &&str| {
         let value = pair.split_once('=').map_or(*pair, |(_, value)| value);
@@ -80,7 +80,10 @@ fn without_key(query: &str, site_key: &SiteKey) -> String {
             .decode_utf8_lossy()
             .contains(site_key.expose())
     };
-    let kept: Vec<&str> = query.split('&').filter(|pair| !gives_key(pair)).collect();
+    let kept: Vec<&str> = query
+        .split('&')
+        .filter(|pair| pair.contains('?') || !gives_key(pair))
+        .collect();
     kept.join("&")
 }
 
@@ -108,12 +111,12 @@ mod tests {
         let encoded = format!("%73{}", &KEY[1..]);
         let event = json!({
             "httpMethod": "POST",
-            "rawQueryString": format!("a=1&k={KEY}&token={encoded}&u=http://x/?k={KEY}&b=2"),
+            "rawQueryString": format!("a=1&k={KEY}&token={encoded}&k={KEY}?e=pv&b=2"),
             "headers": { "referer": format!("https://a.example/?k={KEY}"), "content-type": KEY },
         });
         let recorded = recorded(&event, &format!("/x/{KEY}"));
         assert!(!recorded.to_string().contains(&KEY[4..]), "{recorded}");
-        assert_eq!(recorded["query"], "a=1&b=2");
+        assert_eq!(recorded["query"], "a=1&k=stk_...?e=pv&b=2");
     }
 
     #[test]

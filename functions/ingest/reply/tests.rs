@@ -3,6 +3,7 @@
 use serde_json::{json, Value};
 
 use super::super::failure::{Flaw, RefusedEvent, Undecodable};
+use super::super::keeper::Queued;
 use super::super::landing::{Duplicate, Landed};
 use super::*;
 
@@ -176,6 +177,32 @@ fn a_body_that_no_step_takes_is_told_where_it_stops() {
         (&headers["X-Ingest-Receipt"], &headers["X-Ingest-Outcome"]),
         (&json!(RECEIPT_TEXT), &json!("undecodable"))
     );
+}
+
+#[test]
+fn a_body_that_no_step_takes_and_that_waits_in_the_queue_is_told_both() {
+    let why = Undecodable {
+        what: "broken gzip",
+        offset: 12,
+    };
+    let sentence = why.to_string();
+    let queued = Queued {
+        events: 0,
+        quarantined: vec![refused(0, Flaw::Undecodable, Some(12))],
+        refused: Vec::new(),
+        because: Fault::TimedOut,
+    };
+    let outcome = Outcome::Queued {
+        receipt: Uuid::from_u128(7),
+        queued,
+        undecodable: Some(why),
+    };
+    let answer = answered(&http_api("POST", json!({})), Ok(outcome));
+    let expected = json!({ "code": 400, "status": 0, "success": false, "result": "Error", "receipt": RECEIPT_TEXT,
+        "stored": 0, "queued": 0, "duplicate": 0, "quarantined": 1, "error": "undecodable", "message": sentence,
+        "offset": 12 });
+    assert_eq!((&answer["statusCode"], body(&answer)), (&json!(400), expected));
+    assert_eq!(answer["headers"]["X-Ingest-Outcome"], "undecodable");
 }
 
 #[test]
