@@ -19,6 +19,7 @@ mod template_choices;
 mod template_rights;
 mod template_watch;
 mod template_end_to_end;
+mod alarms_cross;
 mod readme_deploy;
 
 mod make_run;

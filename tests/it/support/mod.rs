@@ -4,7 +4,7 @@
 //! binary under [`runtime_api`]; [`http_api`] is the gateway that a browser reaches; [`response_url`] is where
 //! CloudFormation waits; [`browser`] is a real one; [`moto`] answers for
 //! services of AWS; [`pgbouncer`] pools connections; [`proxy`] stands between a function and the database to cut,
-//! reset and count; [`stack_template`] is template.yaml as CloudFormation sees it.
+//! reset and count; [`stack_template`] is template.yaml as CloudFormation sees it, [`cloudwatch`] what its alarms see.
 #![allow(dead_code, reason = "each program that includes this uses a part of it")]
 #![allow(
     clippy::unwrap_used,
@@ -36,3 +36,4 @@ pub mod crowd;
 pub mod kills;
 pub mod traffic;
 pub mod stack_template;
+pub mod cloudwatch;
