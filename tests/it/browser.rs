@@ -9,7 +9,7 @@ mod world;
 mod pages;
 mod recording;
 
-use pages::{Page, Retries, PAGES};
+use pages::{Page, Retries, IN_THE_WAY, PAGES};
 use world::{World, SAID_FAREWELL, TRIED_AGAIN};
 
 /// A tracker may stop sending what it kept at the first request that takes longer than its patience (Snowplow's is
@@ -56,6 +56,28 @@ async fn an_event_that_the_gateway_refused_once_is_stored_once_if_its_tracker_tr
         Retries::No => rows <= 1,
     });
     assert_eq!(faults.await, Vec::<String>::new());
+}
+
+/// README, "When something is wrong".
+#[tokio::test(flavor = "multi_thread")]
+async fn the_console_says_what_keeps_a_beacon_or_its_answer_away() {
+    let world = World::new(&IN_THE_WAY).await;
+    world
+        .gateway
+        .trouble(|seen| (seen.method == "POST").then_some(Trouble::Refused));
+    world.visit_all("first").await;
+    let said = world.reports(|_| &[]).await;
+    world.close().await;
+    for (page, piece) in [
+        ("throttled", "has been blocked by CORS policy"),
+        (
+            "strict",
+            "violates the following Content Security Policy directive",
+        ),
+    ] {
+        let is_told = |line: &String| line.starts_with(page) && line.contains(piece);
+        assert!(said.iter().any(is_told), "{page}: {piece}: {said:#?}");
+    }
 }
 
 fn once_where_named(page: &Page, mark: &str, rows: i64) -> bool {

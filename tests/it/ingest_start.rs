@@ -238,6 +238,11 @@ async fn a_database_that_is_not_ready_for_beacons_is_named_to_the_operator_alone
     for (sql, sqlstate, remedy) in [
         ("drop schema raw cascade", "3F000", "apply V001 to this database"),
         (
+            "drop function raw.ingest_tracking_beacon",
+            "42883",
+            "apply V001 to this database",
+        ),
+        (
             "revoke tracking_ingest_role from LOGIN",
             "42501",
             "grant tracking_ingest_role to DB_USER",

@@ -21,6 +21,7 @@ mod template_watch;
 mod template_end_to_end;
 mod alarms_cross;
 mod readme_deploy;
+mod readme_symptoms;
 
 mod make_run;
 mod make_verify;

@@ -14,14 +14,14 @@ fn readme() -> String {
     std::fs::read_to_string(tools::project().join("README.md")).unwrap()
 }
 
-fn section(title: &str) -> String {
+pub fn section(title: &str) -> String {
     let readme = readme();
     let (_, behind) = readme.split_once(&format!("\n## {title}\n")).unwrap();
     behind.split("\n## ").next().unwrap().to_owned()
 }
 
 /// The cells of the tables' rows, without the heads.
-fn rows(text: &str) -> Vec<Vec<String>> {
+pub fn rows(text: &str) -> Vec<Vec<String>> {
     let lines = text
         .lines()
         .filter(|line| line.starts_with("| ") && !line.starts_with("|--"));
@@ -254,44 +254,4 @@ fn both_environments_of_samconfig_are_what_the_template_takes() {
             Vec::<String>::new()
         );
     }
-}
-
-/// What a symptom quotes that AWS, a browser or `make` says, not this project.
-const NOT_OURS: [&str; 6] = [
-    "make run",
-    "UnreservedConcurrentExecution",
-    "55P03",
-    "MeasureAlarm",
-    "42501",
-    "left",
-];
-
-#[test]
-fn each_symptom_quotes_what_the_project_says() {
-    let mut said = String::new();
-    for folder in ["functions", "migrations"] {
-        said += &all_text(&tools::project().join(folder));
-    }
-    for row in rows(&section("When something is wrong")).into_iter().skip(1) {
-        for quoted in row[0].split('`').skip(1).step_by(2) {
-            let quoted = quoted.trim_start_matches("checklist ").trim_end_matches('…');
-            assert!(
-                NOT_OURS.contains(&quoted) || said.contains(quoted),
-                "nobody says {quoted:?}: {row:?}"
-            );
-        }
-    }
-}
-
-fn all_text(folder: &std::path::Path) -> String {
-    let mut text = String::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            text += &all_text(&path);
-        } else {
-            text += &std::fs::read_to_string(path).unwrap();
-        }
-    }
-    text
 }

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use serde_json::{json, Value};
 use site_tracking::config::{Function, VARIABLES};
 
-use crate::support::stack_template::{choice, names_in, text_of, translated, Choice, Stack};
+use crate::support::stack_template::{choice, names_in, text_of, translate, translated, Choice, Stack};
 
 /// What may be chosen about one thing; each entry sets some parameters, with spaces between them.
 type Options = &'static [&'static str];
@@ -130,6 +130,8 @@ fn each_rule_refuses_something_and_what_is_left_is_what_the_readme_offers() {
         [(4 + 2 + 2 + 2) * 2 + 2 + 1, 4 - 1, 3, 6 - 1],
         "{accepted:?}"
     );
+    let of_no_host = "DatabaseHost is empty - give the host of the database, or set Database to create";
+    assert!(all.contains(of_no_host), "{all:?}");
     // Every sentence says what to do.
     assert!(all.iter().all(|sentence| sentence.contains(" - ")), "{all:?}");
 }
@@ -158,6 +160,42 @@ fn no_rule_speaks_of_two_groups_so_that_their_products_are_the_whole() {
     said.retain(|name| parameters.contains_key(name));
     let varied: BTreeSet<String> = groups.into_iter().flatten().collect();
     assert!(said.is_subset(&varied), "{:?}", said.difference(&varied));
+}
+
+#[test]
+fn each_way_to_take_over_is_one_that_codedeploy_knows_and_changes_nothing_else() {
+    let group = |template: &Value| template["Resources"]["IngestFunctionDeploymentGroup"].clone();
+    for (name, values) in [
+        (
+            "Deployment",
+            [
+                "AllAtOnce",
+                "Canary10Percent30Minutes",
+                "Linear10PercentEvery1Minute",
+            ]
+            .as_slice(),
+        ),
+        ("Architecture", &["x86_64"]),
+    ] {
+        let allowed = translated()["Parameters"][name]["AllowedValues"]
+            .as_array()
+            .unwrap();
+        assert_eq!(allowed.len(), values.len() + 1, "all but the default");
+        for value in values {
+            assert!(allowed.contains(&json!(value)), "{value}");
+            let mut template = translate("template.yaml", &[&format!("{name}={value}")]);
+            let config = &group(&template)["Properties"]["DeploymentConfigName"];
+            let config = Stack::new(&template, &Choice::new()).value(config).unwrap();
+            let expected = if name == "Deployment" {
+                value
+            } else {
+                "Canary10Percent5Minutes"
+            };
+            assert_eq!(text_of(&config), format!("CodeDeployDefault.Lambda{expected}"));
+            template["Resources"]["IngestFunctionDeploymentGroup"] = group(translated());
+            assert_eq!(template, *translated(), "{name}={value}");
+        }
+    }
 }
 
 /// Each resource and output for each combination of the conditions that it, or what it refers to, depends on.

@@ -246,9 +246,17 @@ async fn a_first_key_is_one_tenants_and_a_revoked_one_stays_revoked() {
     let answer = resource.update().await;
     let reason = text_of(&answer["Reason"]);
     assert!(
-        answer["Status"] == "FAILED" && reason.contains("another tenant"),
+        answer["Status"] == "FAILED" && reason.contains("FirstSiteKey is a key of another tenant"),
         "{answer}"
     );
+    resource.set("FirstSiteKey", &key.expose()[..20]);
+    let answer = resource.update().await;
+    let cut = text_of(&answer["Reason"]);
+    assert!(
+        answer["Status"] == "FAILED" && cut.contains("FirstSiteKey is not a site key"),
+        "{answer}"
+    );
+    resource.set("FirstSiteKey", key.expose());
     let told = format!("{reason}{}", resource.function.output());
     assert!(!told.contains(key.expose()), "{told}");
 

@@ -1,4 +1,6 @@
-"""Prints template.yaml as the SAM transform hands it to CloudFormation, for defaults of all parameters.
+"""Prints a template as the SAM transform hands it to CloudFormation, for defaults of all parameters but those given.
+
+Usage: translate.py template.yaml [Parameter=value ...]
 
 What SAM leaves to CloudFormation (conditions, intrinsic functions, rules) is left; the tests evaluate it.
 """
@@ -26,4 +28,5 @@ class NoManagedPolicies:
 template = yaml_parse(pathlib.Path(sys.argv[1]).read_text())
 # As `sam deploy` leaves it behind: the code is in a bucket.
 template["Globals"]["Function"]["CodeUri"] = "s3://bucket/code.zip"
-json.dump(transform(template, {}, NoManagedPolicies()), sys.stdout)
+parameters = dict(pair.split("=", 1) for pair in sys.argv[2:])
+json.dump(transform(template, parameters, NoManagedPolicies()), sys.stdout)

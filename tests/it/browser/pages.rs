@@ -190,3 +190,17 @@ pub const PAGES: [Page; 18] = [
         ..TRACKER
     },
 ];
+
+/// A page whose gateway answers by itself, and one whose policy lets nothing out.
+pub const IN_THE_WAY: [Page; 2] = [
+    Page {
+        name: "throttled",
+        module: "in-the-way",
+        ..TRACKER
+    },
+    Page {
+        name: "strict",
+        module: "in-the-way",
+        ..TRACKER
+    },
+];

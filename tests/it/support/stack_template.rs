@@ -17,15 +17,19 @@ pub type Choice = BTreeMap<String, String>;
 /// As SAM hands it over.
 pub fn translated() -> &'static Value {
     static TEMPLATE: OnceLock<Value> = OnceLock::new();
-    TEMPLATE.get_or_init(|| translate("template.yaml"))
+    TEMPLATE.get_or_init(|| translate("template.yaml", &[]))
 }
 
-/// Another template of the project, translated.
-pub fn translate(name: &str) -> Value {
+/// A template of the project, translated with these parameters, `A=b` each: SAM itself looks at some.
+pub fn translate(name: &str, parameters: &[&str]) -> Value {
     let python = tools::path("PYTHON");
     let mut command = Command::new(&python);
     command.current_dir(tools::project());
-    let output = command.arg("tests/stack/translate.py").arg(name).output();
+    let output = command
+        .arg("tests/stack/translate.py")
+        .arg(name)
+        .args(parameters)
+        .output();
     let output = output.unwrap_or_else(|error| panic!("{}: {error}; run `make tools`", python.display()));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "SAM does not translate {name}: {said}");
