@@ -6,11 +6,12 @@ use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
 use serde_json::{json, Value};
 
-use crate::support::event_source::EventSource;
+use crate::support::event_source::{EventSource, HANDED_OVER};
 use crate::support::gateway::{Answer, Request, Shape};
 use crate::support::metrics;
 use crate::support::postgres::{free_port, Cluster, Version};
 use crate::support::site::{Site, Watched};
+use crate::support::wait;
 use crate::INGEST;
 
 /// `ingest` with a queue, whose database is nowhere.
@@ -102,6 +103,14 @@ async fn an_outage_loses_nothing_and_stores_nothing_twice() {
         "an outage is no message's fault"
     );
     assert_eq!(source.dead_letters().await, Vec::<Value>::new());
+    // They come again after a pause of a few seconds, long before the queue's own time is over.
+    let back = wait::until_async("a message that was put back", HANDED_OVER / 2, || async {
+        let records = source.receive().await;
+        (!records.is_empty()).then_some(records)
+    })
+    .await;
+    assert_eq!(back[0]["attributes"]["ApproximateReceiveCount"], "2", "{back:?}");
+    assert_eq!(source.invoke(&ingest, &back).await.len(), back.len());
 
     cluster.start_again();
     source.drain(&ingest).await;

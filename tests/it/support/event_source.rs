@@ -14,6 +14,9 @@ use super::wait;
 /// Above all pauses between five refusals, on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// So long nobody else sees a message that was handed over, unless it is put back before.
+pub const HANDED_OVER: Duration = Duration::from_secs(30);
+
 /// Messages of one invocation (`BatchSize` in template.yaml).
 const BATCH: usize = 10;
 
@@ -60,7 +63,7 @@ impl EventSource {
 
     /// Messages that are visible now, as Lambda hands them over.
     pub async fn receive(&self) -> Vec<Value> {
-        let messages = self.received(&self.url, 30).await;
+        let messages = self.received(&self.url, HANDED_OVER.as_secs()).await;
         messages.iter().map(record).collect()
     }
 
@@ -76,7 +79,7 @@ impl EventSource {
         }
     }
 
-    async fn received(&self, url: &str, visibility_s: u32) -> Vec<Value> {
+    async fn received(&self, url: &str, visibility_s: u64) -> Vec<Value> {
         let body = json!({ "QueueUrl": url, "MaxNumberOfMessages": BATCH, "VisibilityTimeout": visibility_s,
             "AttributeNames": ["All"], "MessageAttributeNames": ["All"] });
         let answer = self.ask("ReceiveMessage", body).await;
