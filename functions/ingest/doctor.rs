@@ -10,115 +10,62 @@ use serde::Serialize;
 use super::landing;
 use super::queue::Queue;
 use crate::db::Database;
+use crate::doctor::{Finding, Page};
 
 /// What the operator is told.
-#[derive(Debug, Default, Serialize)]
-pub struct Page {
-    ok: bool,
+#[derive(Debug, Serialize)]
+pub struct Examined {
+    /// Whether nothing failed.
+    pub ok: bool,
     action: &'static str,
     failed: Vec<&'static str>,
-    checks: Vec<Line>,
-}
-
-#[derive(Debug, Serialize)]
-struct Line {
-    check: &'static str,
-    verdict: Verdict,
-    found: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    remedy: Option<&'static str>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Verdict {
-    Ok,
-    Failed,
-    Skipped,
+    checks: Page,
 }
 
 /// Looks at everything.
-pub async fn examine(database: &Database, queue: Option<&Queue>) -> Page {
-    let mut page = Page::new();
+pub async fn examine(database: &Database, queue: Option<&Queue>) -> Examined {
+    let mut page = Page::default();
     page.write(
         "variables",
-        Ok("all that ingest reads can be understood".to_owned()),
-        "",
+        Finding::ok("all that ingest reads can be understood"),
     );
     let connected = database.client().await.map(|_| "connected".to_owned());
-    let is_connected = connected.is_ok();
-    page.write(
+    let ask = "ask migrate what stands in the way: {\"action\":\"doctor\"} of the migrate function";
+    match page.write(
         "database",
-        connected.map_err(|error| error.to_string()),
-        "ask migrate what stands in the way: {\"action\":\"doctor\"} of the migrate function",
-    );
-    if is_connected {
-        let may = landing::may_call(database, SystemTime::now()).await;
-        page.write(
-            "grants",
-            may.map(|()| "the ingest function of the database answers".to_owned()),
-            "apply V001, and make DB_USER a member of tracking_ingest_role",
-        );
-    } else {
-        page.skip("grants", "needs a connection");
-    }
-    let Some(queue) = queue else {
-        page.skip(
-            "queue",
-            "QUEUE_URL is off: while the database is away senders get 503",
-        );
-        return page;
+        judged(connected.map_err(|error| error.to_string()), ask),
+    ) {
+        true => page.write("grants", grants(database).await),
+        false => page.write("grants", Finding::skipped("needs a connection")),
     };
-    page.write(
-        "queue",
-        queue.are_there().await.map(|()| "both queues answer".to_owned()),
-        "check QUEUE_URL and DEAD_LETTERS_URL, sqs:GetQueueAttributes on both, and the way to Amazon SQS",
-    );
-    page
+    page.write("queue", queues(queue).await);
+    let failed = page.failed();
+    Examined {
+        ok: failed.is_empty(),
+        action: "doctor",
+        failed,
+        checks: page,
+    }
 }
 
-impl Page {
-    fn new() -> Self {
-        Self {
-            ok: true,
-            action: "doctor",
-            ..Self::default()
-        }
-    }
+async fn grants(database: &Database) -> Finding {
+    let may = landing::may_call(database, SystemTime::now()).await;
+    judged(
+        may.map(|()| "the ingest function of the database answers".to_owned()),
+        "apply V001, and make DB_USER a member of tracking_ingest_role",
+    )
+}
 
-    /// For the log.
-    pub fn is_ok(&self) -> bool {
-        self.ok
-    }
+async fn queues(queue: Option<&Queue>) -> Finding {
+    let Some(queue) = queue else {
+        return Finding::skipped("QUEUE_URL is off: while the database is away senders get 503");
+    };
+    judged(
+        queue.are_there().await.map(|()| "both queues answer".to_owned()),
+        "check QUEUE_URL and DEAD_LETTERS_URL, sqs:GetQueueAttributes on both, and the way to Amazon SQS",
+    )
+}
 
-    fn write(&mut self, check: &'static str, found: Result<String, String>, remedy: &'static str) {
-        let line = match found {
-            Ok(found) => Line {
-                check,
-                verdict: Verdict::Ok,
-                found,
-                remedy: None,
-            },
-            Err(found) => Line {
-                check,
-                verdict: Verdict::Failed,
-                found,
-                remedy: Some(remedy),
-            },
-        };
-        if line.verdict == Verdict::Failed {
-            self.ok = false;
-            self.failed.push(check);
-        }
-        self.checks.push(line);
-    }
-
-    fn skip(&mut self, check: &'static str, why: &str) {
-        self.checks.push(Line {
-            check,
-            verdict: Verdict::Skipped,
-            found: why.to_owned(),
-            remedy: None,
-        });
-    }
+fn judged(found: Result<String, String>, remedy: &str) -> Finding {
+    found.map_or_else(|found| Finding::failed(found, remedy), Finding::ok)
 }

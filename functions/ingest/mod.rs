@@ -102,7 +102,7 @@ pub enum Answer {
     /// To an operator.
     Report(dead_letters::Report),
     /// To an operator who asks what is wrong.
-    Page(doctor::Page),
+    Examined(doctor::Examined),
 }
 
 /// The function between its requests: its connections, room for bodies, and what the breaker remembers.
@@ -147,7 +147,7 @@ impl Ingest {
             }
             if let Some(action) = dead_letters::action(event) {
                 if action == dead_letters::Action::Doctor {
-                    return Answer::Page(Box::pin(self.examine(request_id)).await);
+                    return Answer::Examined(Box::pin(self.examine(request_id)).await);
                 }
                 return Answer::Report(Box::pin(self.act(action, request_id)).await);
             }
@@ -182,11 +182,11 @@ impl Ingest {
         report
     }
 
-    async fn examine(&self, request_id: &str) -> doctor::Page {
+    async fn examine(&self, request_id: &str) -> doctor::Examined {
         let keeper = &self.keeper;
-        let page = doctor::examine(&keeper.database, keeper.queue.as_ref()).await;
-        account::examined(&self.log, request_id, &page);
-        page
+        let examined = doctor::examine(&keeper.database, keeper.queue.as_ref()).await;
+        account::examined(&self.log, request_id, &examined);
+        examined
     }
 
     async fn reply(&self, event: &ApiEvent<'_>, request_id: &str) -> Reply {

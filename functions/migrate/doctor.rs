@@ -7,11 +7,11 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
 use serde_json::{json, Map, Value};
 use tokio_postgres::Client;
 
 use crate::config::Environment;
+use crate::doctor::Page;
 
 mod way;
 mod inside;
@@ -30,94 +30,6 @@ pub struct Patient {
     pub bucket: Option<String>,
 }
 
-/// How one thing is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Verdict {
-    Ok,
-    Failed,
-    Skipped,
-}
-
-/// One thing.
-#[derive(Debug, Serialize)]
-struct Line {
-    check: &'static str,
-    verdict: Verdict,
-    found: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    remedy: Option<String>,
-}
-
-/// What a check came to.
-struct Finding {
-    verdict: Verdict,
-    found: String,
-    remedy: Option<String>,
-}
-
-impl Finding {
-    fn ok(found: impl Into<String>) -> Self {
-        Self::new(Verdict::Ok, found, None)
-    }
-
-    fn skipped(why: impl Into<String>) -> Self {
-        Self::new(Verdict::Skipped, why, None)
-    }
-
-    fn failed(found: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::new(Verdict::Failed, found, Some(remedy.into()))
-    }
-
-    fn new(verdict: Verdict, found: impl Into<String>, remedy: Option<String>) -> Self {
-        let found = found.into();
-        Self {
-            verdict,
-            found,
-            remedy,
-        }
-    }
-}
-
-/// The lines as they are written.
-#[derive(Default)]
-struct Page {
-    lines: Vec<Line>,
-}
-
-impl Page {
-    /// Whether it went well.
-    fn write(&mut self, check: &'static str, finding: Finding) -> bool {
-        let Finding {
-            verdict,
-            found,
-            remedy,
-        } = finding;
-        self.lines.push(Line {
-            check,
-            verdict,
-            found,
-            remedy,
-        });
-        verdict == Verdict::Ok
-    }
-
-    fn skip(&mut self, checks: &[&'static str], needs: &str) {
-        for check in checks {
-            self.write(check, Finding::skipped(format!("needs {needs}")));
-        }
-    }
-
-    fn told(self) -> Map<String, Value> {
-        let failed = self.lines.iter().filter(|line| line.verdict == Verdict::Failed);
-        let failed: Vec<&str> = failed.map(|line| line.check).collect();
-        Map::from_iter([
-            ("failed".to_owned(), json!(failed)),
-            ("checks".to_owned(), json!(self.lines)),
-        ])
-    }
-}
-
 /// Looks at everything.
 pub async fn examine(patient: Patient) -> Map<String, Value> {
     let mut page = Page::default();
@@ -130,7 +42,10 @@ pub async fn examine(patient: Patient) -> Map<String, Value> {
         "s3",
         beside::s3(&patient.environment, patient.bucket.as_deref()).await,
     );
-    page.told()
+    Map::from_iter([
+        ("failed".to_owned(), json!(page.failed())),
+        ("checks".to_owned(), json!(page)),
+    ])
 }
 
 /// Whatever holds a lock or the server up is told by the check that it stops.

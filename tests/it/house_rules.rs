@@ -64,6 +64,7 @@ const RULES: &[Rule] = &[
         place: NotIn(&[
             "config.rs",
             "site_key.rs",
+            "doctor.rs",
             "config/",
             "ingest/api_event.rs",
             "ingest/api_event/",

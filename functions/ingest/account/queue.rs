@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::super::dead_letters::Report;
-use super::super::doctor::Page;
+use super::super::doctor::Examined;
 use super::super::landing::Effort;
 use super::super::replay::Replayed;
 use super::{milliseconds, Start};
@@ -135,11 +135,11 @@ pub fn acted(log: &Log, request_id: &str, report: &Report) {
 }
 
 /// An operator asked what is wrong.
-pub fn examined(log: &Log, request_id: &str, page: &Page) {
+pub fn examined(log: &Log, request_id: &str, examined: &Examined) {
     log.outcome(&Acted {
         request_id,
         outcome: "doctor",
-        ok: page.is_ok(),
+        ok: examined.ok,
         dead_letters: None,
         replayed: None,
         error: None,

@@ -3,9 +3,10 @@
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{Finding, PATIENCE};
+use super::PATIENCE;
 use crate::aws::Aws;
 use crate::config::Environment;
+use crate::doctor::Finding;
 
 const WAY: &str = "give the function's subnets a gateway endpoint for Amazon S3, or a NAT";
 

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use tokio_postgres::Client;
 
-use super::Finding;
+use crate::doctor::Finding;
 use crate::migrate::catalogue::V001;
 use crate::migrate::failure::Failure;
 use crate::migrate::{ledger, time_left};
@@ -298,7 +298,7 @@ pub async fn beacon(client: &Client) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::migrate::doctor::Verdict;
+    use crate::doctor::Verdict;
     use std::time::Duration;
 
     #[test]

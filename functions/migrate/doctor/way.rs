@@ -6,9 +6,10 @@ use tokio::net::{lookup_host, TcpStream};
 use tokio::time::timeout;
 use tokio_postgres::Client;
 
-use super::{Finding, Page, PATIENCE};
+use super::PATIENCE;
 use crate::config::{self, Environment, Function};
 use crate::db::{self, ConnectError};
+use crate::doctor::{Finding, Page};
 
 const WAY: [&str; 5] = ["variables", "name", "network", "tls", "authentication"];
 
