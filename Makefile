@@ -68,6 +68,7 @@ check: # format, lints of Rust, SQL, template and spelling, a little fuzzing, th
 	$(bin)/squawk --pg-version 12.0 migrations/*.sql
 	$(bin)/cfn-lint template.yaml
 	SAM_CLI_TELEMETRY=0 $(bin)/sam validate --lint
+	$(bin)/python tests/stack/guided.py $(bin)/sam
 	$(bin)/typos
 	fuzz/run $(fuzz_check)
 	@$(MAKE) test

@@ -58,6 +58,8 @@ pub struct Replayed {
     pub duplicate: usize,
     /// Messages that come again because the database is away.
     pub put_back: usize,
+    /// How long the oldest message that the queue keeps has been in it.
+    pub oldest_kept: Duration,
     /// Messages that come again because they were refused.
     pub refused: usize,
     /// Messages that were put among the dead letters.
@@ -132,10 +134,7 @@ impl<S: Server, R: Requests> Replay<'_, S, R> {
                 return decision::not_understood(delivery.refusals);
             }
         };
-        let age = delivery
-            .sent
-            .and_then(|sent| SystemTime::now().duration_since(sent).ok())
-            .unwrap_or_default();
+        let age = delivery.age(SystemTime::now());
         let next = |failure| decision::next(failure, delivery.receives, delivery.refusals, age);
         if self.is_away {
             return next(Some(&Fault::Spared.into()));
@@ -197,6 +196,8 @@ impl<S: Server, R: Requests> Replay<'_, S, R> {
     }
 
     fn keep(&mut self, delivery: &Delivery<'_>) {
+        let age = delivery.age(SystemTime::now());
+        self.done.oldest_kept = self.done.oldest_kept.max(age);
         let id = delivery.id.clone().into_owned();
         self.failures.push(Failed { id });
     }

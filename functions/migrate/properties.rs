@@ -4,6 +4,9 @@
 //! names the property, the fault and the remedy. The database comes from here alone; of the environment only the
 //! secrets count.
 
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
 use crate::config::{self, withheld, Environment, Function, Invalid};
 
 use super::failure::{Failure, Kind};
@@ -93,6 +96,16 @@ pub fn login(properties: &Fields<'_>, user: &str, limit: &str) -> Result<Login, 
         connection_limit,
         proof: None,
     })
+}
+
+/// Digest of `IngestSettings`, 32 hexadecimal digits: another where a setting is another, whatever order they come in. A
+/// version of ingest that bears it is made anew for each.
+pub fn digest_of_settings(properties: &Fields<'_>) -> String {
+    let settings: Option<Value> = properties
+        .raw("IngestSettings")
+        .and_then(|raw| serde_json::from_str(raw.get()).ok());
+    let digest = Sha256::digest(settings.unwrap_or_default().to_string());
+    digest[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// `IngestAuth`: the migrator may log in with a secret where ingest takes tokens.
@@ -198,6 +211,25 @@ mod tests {
         ] {
             let json = raw(json);
             assert_eq!(ingest_proof(&Fields::of(&json)).ok(), is, "{json}");
+        }
+    }
+
+    #[test]
+    fn the_digest_is_another_where_a_setting_is_and_not_where_only_the_order_is() {
+        let digest = |json: &str| digest_of_settings(&Fields::of(&raw(json)));
+        let one = digest(r#"{"IngestSettings":{"Variables":{"A":"1","B":"2"},"Beside":""}}"#);
+        assert_eq!(
+            digest(r#"{"IngestSettings":{"Beside":"","Variables":{"B":"2","A":"1"}},"Other":"1"}"#),
+            one
+        );
+        for other in [
+            r#"{"IngestSettings":{"Variables":{"A":"1","B":"3"},"Beside":""}}"#,
+            r#"{"IngestSettings":{"Variables":{"A":"1"},"Beside":""}}"#,
+            r#"{"IngestSettings":{"Variables":{"A":"1","B":"2"},"Beside":"x"}}"#,
+            "{}",
+        ] {
+            assert_ne!(digest(other), one, "{other}");
+            assert_eq!(digest(other).len(), 32);
         }
     }
 

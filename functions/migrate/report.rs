@@ -66,6 +66,9 @@ pub struct Report {
     pub attempts: u32,
     /// All attempts together.
     pub duration_ms: u64,
+    /// Digest of the settings that the stack gives ingest; empty where nobody asked.
+    #[serde(skip_serializing)]
+    pub ingest_settings: String,
     /// The deployment checklist, filled in behind the commit; `None`: what was asked for is no deploy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checklist: Option<Filled>,
@@ -136,6 +139,7 @@ impl Report {
             ("Outcome".to_owned(), outcome),
             ("Version".to_owned(), Value::from(self.version)),
             ("Checksum".to_owned(), Value::from(self.checksum.as_str())),
+            ("IngestSettings".to_owned(), Value::from(&*self.ingest_settings)),
             ("LedgerId".to_owned(), Value::from(text(self.ledger_id))),
             ("RowsRetained".to_owned(), Value::from(text(self.rows_retained))),
         ])

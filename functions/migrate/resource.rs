@@ -115,6 +115,7 @@ async fn work(
     })
     .await?;
     report.notes.extend(Weight::Act, notes);
+    report.ingest_settings = properties::digest_of_settings(&resource);
     if let (Some(bucket), Some(filled)) = (Says::of_properties(&resource).report_bucket, &report.checklist) {
         let kept = keep::keep(environment, &bucket, filled, end).await;
         report.notes.push(Weight::Aside, kept);

@@ -141,6 +141,7 @@ async fn alarms_of_the_queue_cross_when_a_message_waits_or_rests() {
     let source = EventSource::new().await;
     let port = free_port().to_string();
     let away = source.beside(site.environment_with(&[STACK, ("DB_PORT", &port)]));
+    let still_away = away.clone();
     let away = site.start_with(INGEST, &away).await;
     let strange = beacons(&SiteKey::generate().unwrap(), 1, 1);
     let kept = measured(site.database.environment("nobody", "none"))
@@ -154,9 +155,17 @@ async fn alarms_of_the_queue_cross_when_a_message_waits_or_rests() {
         .unwrap();
     let sent_at = SystemTime::UNIX_EPOCH + Duration::from_millis(sent_ms);
     let age = wait::until_async("a second in the queue", Duration::from_secs(10), || async {
-        sent_at.elapsed().ok().filter(|age| age.as_millis() > 1_000)
+        // Whole seconds are told.
+        sent_at.elapsed().ok().filter(|age| age.as_secs() > 1)
     })
     .await;
+    // What is handed over again and again is in no age that the queue tells.
+    let back = site.start_with(INGEST, &still_away).await;
+    assert_eq!(source.invoke(&back, &records).await.len(), 1);
+    only(
+        &["PutBackAlarm"],
+        &kept.clone().and(Samples::of(&back.stop().await)),
+    );
     let mut waits = kept.clone();
     waits.add(
         "AWS/SQS",
@@ -229,7 +238,7 @@ async fn alarms_of_what_only_aws_can_count_cross_above_their_threshold() {
     for (alarm, metrics) in [
         (
             "ThrottlesAlarm",
-            vec![("AWS/Lambda", "Throttles", vec![FUNCTION], [10.0, 11.0])],
+            vec![("AWS/Lambda", "Throttles", vec![FUNCTION, LIVE], [10.0, 11.0])],
         ),
         (
             "UncountedAlarm",
@@ -237,6 +246,11 @@ async fn alarms_of_what_only_aws_can_count_cross_above_their_threshold() {
                 ("AWS/ApiGateway", "Count", vec![API], [150.0, 151.0]),
                 ("AWS/Lambda", "Invocations", vec![FUNCTION, LIVE], [100.0, 100.0]),
             ],
+        ),
+        // As where the function lets the gateway in no more.
+        (
+            "UncountedAlarm",
+            vec![("AWS/ApiGateway", "Count", vec![API], [50.0, 51.0])],
         ),
         (
             "PinnedAlarm",

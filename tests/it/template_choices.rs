@@ -24,12 +24,15 @@ const DATABASE: &[Options] = &[
     ],
     &["MigratorSecretArn=", "MigratorSecretArn=arn:aws:secretsmanager:m"],
     &["IngestSecretArn=", "IngestSecretArn=arn:aws:secretsmanager:i"],
+    &["SecretsKeyArn=", "SecretsKeyArn=arn:aws:kms:s"],
     &["SubnetIds=", "SubnetIds=subnet-1,subnet-2"],
     &["SecurityGroupIds=", "SecurityGroupIds=sg-1"],
     &["Proxy=off", "Proxy=on"],
     &["DatabaseIdentifier=", "DatabaseIdentifier=one"],
     &["DatabasePort=5432", "DatabasePort=6000"],
 ];
+
+const LOGINS: &[Options] = &[&["IngestUser=tracking_ingest", "IngestUser=tracking_migrator"]];
 
 const DOOR: &[Options] = &[
     &["DomainName=", "DomainName=t.example.com"],
@@ -109,7 +112,13 @@ pub fn databases() -> Vec<Vec<&'static str>> {
 fn each_rule_refuses_something_and_what_is_left_is_what_the_readme_offers() {
     let mut seen = BTreeSet::new();
     let mut accepted = Vec::new();
-    for (groups, beside) in [(DATABASE, ""), (DOOR, LEAST), (FIRST, LEAST), (PRODUCTION, LEAST)] {
+    for (groups, beside) in [
+        (DATABASE, ""),
+        (LOGINS, LEAST),
+        (DOOR, LEAST),
+        (FIRST, LEAST),
+        (PRODUCTION, LEAST),
+    ] {
         let (fine, sentences) = judged(groups, beside);
         seen.extend(sentences.into_keys());
         accepted.push(fine.len());
@@ -124,10 +133,11 @@ fn each_rule_refuses_something_and_what_is_left_is_what_the_readme_offers() {
         "a rule that nothing breaks, or a sentence that is no rule's"
     );
     // existing: tokens with and without subnets, of an instance and of a cluster (4), the same behind a proxy (2), passwords
-    // with and without subnets (2); outside with and without subnets (2); each on two ports. create, with a proxy on one.
+    // with and without subnets (2); outside with and without subnets (2), each of these with and without a key; each on two
+    // ports. create, with a proxy on one.
     assert_eq!(
         accepted,
-        [(4 + 2 + 2 + 2) * 2 + 2 + 1, 4 - 1, 3, 6 - 1],
+        [(4 + 2 + (2 + 2) * 2) * 2 + 2 + 1, 1, 4 - 1, 3, 6 - 1],
         "{accepted:?}"
     );
     let of_no_host = "DatabaseHost is empty - give the host of the database, or set Database to create";
@@ -144,15 +154,17 @@ fn no_rule_speaks_of_two_groups_so_that_their_products_are_the_whole() {
             .map(|option| option.split('=').next().unwrap().to_owned())
             .collect()
     };
-    let groups = [DATABASE, DOOR, FIRST, PRODUCTION, FREE].map(names);
+    let groups = [DATABASE, LOGINS, DOOR, FIRST, PRODUCTION, FREE].map(names);
     let parameters = translated()["Parameters"].as_object().unwrap();
     for (rule, body) in translated()["Rules"].as_object().unwrap() {
         let mut said = BTreeSet::new();
         names_in(body, &mut said);
         said.retain(|name| parameters.contains_key(name));
+        // The migration's login is varied nowhere.
+        said.remove("MigratorUser");
         let groups_of_it = groups.iter().filter(|group| said.is_subset(group)).count();
         assert_eq!(groups_of_it, 1, "{rule} speaks of {said:?}");
-        assert!(said.is_disjoint(&groups[4]), "{rule}");
+        assert!(said.is_disjoint(&groups[5]), "{rule}");
     }
     // And every condition is of parameters that are varied here.
     let mut said = BTreeSet::new();
@@ -195,6 +207,77 @@ fn each_way_to_take_over_is_one_that_codedeploy_knows_and_changes_nothing_else()
             template["Resources"]["IngestFunctionDeploymentGroup"] = group(translated());
             assert_eq!(template, *translated(), "{name}={value}");
         }
+    }
+}
+
+/// Values of parameters that take any text, beside those of the groups above.
+const OTHERS: &[&str] = &[
+    "DatabaseName=another",
+    "IngestUser=another",
+    "TrustedProxies=1",
+    "DatabaseHost=another.example.com",
+    "IngestSecretArn=arn:aws:secretsmanager:another",
+    "SubnetIds=subnet-3",
+    "SecurityGroupIds=sg-3",
+    "DatabasePort=6000",
+];
+
+/// A version of a function keeps the settings that it was made with, and the alias stays on it until there is another.
+#[test]
+fn whatever_changes_the_settings_of_ingest_makes_another_version_and_nothing_else_does() {
+    let all = translated()["Resources"].as_object().unwrap();
+    let versions = all.values().filter(|r| r["Type"] == "AWS::Lambda::Version");
+    let versions: Vec<&Value> = versions.map(|r| &r["Properties"]["Description"]).collect();
+    assert_eq!(
+        versions,
+        [&json!({"Fn::Sub": "settings ${RawLayer.IngestSettings}"})]
+    );
+    let parameters = translated()["Parameters"].as_object().unwrap();
+    let allowed = parameters.iter().flat_map(|(name, parameter)| {
+        let values = parameter["AllowedValues"].as_array().into_iter().flatten();
+        values.map(move |value| format!("{name}={}", text_of(value)))
+    });
+    let changes: Vec<String> = allowed
+        .chain(OTHERS.iter().map(|pair| (*pair).to_owned()))
+        .collect();
+    let of = |choice: &Choice| {
+        let mut stack = Stack::new(translated(), choice);
+        let function = stack.resource("IngestFunction").unwrap()["Properties"].clone();
+        let settings = stack.resource("RawLayer").unwrap()["Properties"]["IngestSettings"].clone();
+        let kept = ["Environment", "VpcConfig", "TracingConfig"].map(|name| function[name].clone());
+        (kept, settings)
+    };
+    let mut made_anew = BTreeSet::new();
+    for base in databases() {
+        let base = choice(&base);
+        let (function, settings) = of(&base);
+        for change in &changes {
+            let mut changed = base.clone();
+            changed.extend(choice(&[change]));
+            if !Stack::new(translated(), &changed).refusals().is_empty() {
+                continue;
+            }
+            let (other_function, other_settings) = of(&changed);
+            assert_eq!(
+                function == other_function,
+                settings == other_settings,
+                "{change} in {base:?}"
+            );
+            if settings != other_settings {
+                made_anew.insert(change.split('=').next().unwrap().to_owned());
+            }
+        }
+    }
+    for name in [
+        "IpMode",
+        "TrustedProxies",
+        "Explain",
+        "Queue",
+        "Proxy",
+        "LogLevel",
+        "DatabaseHost",
+    ] {
+        assert!(made_anew.contains(name), "{name}: {made_anew:?}");
     }
 }
 

@@ -97,7 +97,7 @@ impl World {
         let layer = self.stack().resource("RawLayer").unwrap();
         let properties = layer["Properties"].as_object().unwrap().clone();
         let texts = properties.into_iter().map(|(name, value)| {
-            let value = if value.is_array() {
+            let value = if value.is_array() || value.is_object() {
                 value
             } else {
                 json!(text_of(&value))

@@ -80,6 +80,9 @@ fn shared(choice: &BTreeMap<String, String>) -> BTreeSet<Right> {
     if choice["Database"] == "create" || !choice["SubnetIds"].is_empty() {
         all.extend(NETWORK.map(|action| right(action, "*")));
     }
+    if !choice["SecretsKeyArn"].is_empty() {
+        all.insert(right("kms:Decrypt", &choice["SecretsKeyArn"]));
+    }
     if choice["Tracing"] == "on" {
         all.extend(TRACES.map(|action| right(action, "*")));
     }
@@ -106,7 +109,7 @@ fn each_role_has_the_rights_that_its_function_uses_and_no_other() {
             cases += 1;
         }
     }
-    assert_eq!(cases, 69);
+    assert_eq!(cases, 93);
 }
 
 fn of_ingest(choice: &BTreeMap<String, String>) -> BTreeSet<Right> {
@@ -122,12 +125,11 @@ fn of_ingest(choice: &BTreeMap<String, String>) -> BTreeSet<Right> {
             _ => connect(&choice["DatabaseResourceId"], "tracking_ingest"),
         },
     );
-    if choice["Queue"] == "on" {
-        for queue in ["<OutageQueue.Arn>", "<DeadLetters.Arn>"] {
-            all.extend(queue_actions().into_iter().map(|action| right(&action, queue)));
-        }
+    // Whatever Queue says: what is in it is stored, and what rests in the other one can be looked at.
+    for queue in ["<OutageQueue.Arn>", "<DeadLetters.Arn>"] {
+        all.extend(queue_actions().into_iter().map(|action| right(&action, queue)));
     }
-    if choice["Queue"] == "on" && !choice["KeyArn"].is_empty() {
+    if !choice["KeyArn"].is_empty() {
         // By SQS, with the rights of who sends and receives.
         let actions = ["kms:GenerateDataKey", "kms:Decrypt"];
         all.extend(actions.map(|action| right(action, &choice["KeyArn"])));

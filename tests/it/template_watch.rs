@@ -30,6 +30,7 @@ pub const OF_INGEST: &[&str] = &[
     "EventsPerBeacon",
     "Replayed",
     "PutBack",
+    "PutBackAge",
     "LaidToRest",
 ];
 
@@ -66,7 +67,7 @@ const ALARMS: &[(&str, &[Metric], &str, &str)] = &[
     ),
     (
         "ThrottlesAlarm",
-        &[("AWS/Lambda", "Throttles", "Sum", &[INGEST])],
+        &[("AWS/Lambda", "Throttles", "Sum", &[INGEST, LIVE])],
         "ThrottlesThreshold",
         "",
     ),
@@ -115,7 +116,13 @@ const ALARMS: &[(&str, &[Metric], &str, &str)] = &[
             &[("QueueName", "<OutageQueue.QueueName>")],
         )],
         "QueuedAgeThreshold",
-        "HasQueue",
+        "",
+    ),
+    (
+        "PutBackAlarm",
+        &[(NAMESPACE, "PutBackAge", "Maximum", &[STACK])],
+        "QueuedAgeThreshold",
+        "",
     ),
     (
         "DeadLettersAlarm",
@@ -126,7 +133,7 @@ const ALARMS: &[(&str, &[Metric], &str, &str)] = &[
             &[("QueueName", "<DeadLetters.QueueName>")],
         )],
         "DeadLettersThreshold",
-        "HasQueue",
+        "",
     ),
     (
         "PinnedAlarm",
@@ -302,15 +309,7 @@ fn a_canary_is_rolled_back_by_alarms_and_the_checklist_is_told_of_all() {
     let group = stack.resource("IngestFunctionDeploymentGroup").unwrap()["Properties"].clone();
     let watching = group["AlarmConfiguration"]["Alarms"].as_array().unwrap();
     let watching: Vec<String> = watching.iter().map(|alarm| text_of(&alarm["Name"])).collect();
-    assert_eq!(
-        watching,
-        [
-            "<ErrorsAlarm>",
-            "<FailedAlarm>",
-            "<DurationAlarm>",
-            "<RefusedAlarm>"
-        ]
-    );
+    assert_eq!(watching, ["<ErrorsAlarm>", "<FailedAlarm>"]);
     let events = group["AutoRollbackConfiguration"]["Events"].to_string();
     assert!(events.contains("DEPLOYMENT_STOP_ON_ALARM"), "{events}");
     let thresholds = &translated()["Resources"]["RawLayer"]["Properties"]["AlarmThresholds"];

@@ -10,7 +10,7 @@ use super::super::doctor::Examined;
 use super::super::landing::Effort;
 use super::super::replay::Replayed;
 use super::{milliseconds, Start};
-use crate::log::metrics::{Metric, Metrics};
+use crate::log::metrics::{Metric, Metrics, Unit};
 use crate::log::Log;
 
 #[derive(Serialize)]
@@ -24,6 +24,8 @@ struct Line<'a> {
     landed: usize,
     #[serde(rename = "PutBack")]
     put_back: usize,
+    #[serde(rename = "PutBackAge")]
+    oldest_kept_s: u64,
     refused: usize,
     #[serde(rename = "LaidToRest")]
     dead_letters: usize,
@@ -55,9 +57,10 @@ struct Line<'a> {
     metrics: Metrics,
 }
 
-const METRICS: [Metric; 5] = [
+const METRICS: [Metric; 6] = [
     Metric::count("Replayed"),
     Metric::count("PutBack"),
+    Metric::new("PutBackAge", Unit::Seconds),
     Metric::count("LaidToRest"),
     Metric::count("ColdStarts"),
     Metric::count("Reconnects"),
@@ -85,6 +88,7 @@ pub fn replayed(log: &Log, batch: &Batch<'_>, done: &Replayed, effort: &Effort) 
         messages: done.messages,
         landed: done.landed,
         put_back: done.put_back,
+        oldest_kept_s: done.oldest_kept.as_secs(),
         refused: done.refused,
         dead_letters: done.dead_letters,
         stored: done.stored,

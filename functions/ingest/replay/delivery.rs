@@ -31,6 +31,14 @@ pub struct Delivery<'a> {
     pub sent: Option<SystemTime>,
 }
 
+impl Delivery<'_> {
+    /// How long it has been in the queue; nothing where nobody says so.
+    pub fn age(&self, now: SystemTime) -> Duration {
+        let since_sent = self.sent.and_then(|sent| now.duration_since(sent).ok());
+        since_sent.unwrap_or_default()
+    }
+}
+
 /// The records of a queue's event; `None` where it is none.
 pub fn deliveries(event: &RawValue) -> Option<Vec<Delivery<'_>>> {
     let records = Object::of(event).get("Records")?;

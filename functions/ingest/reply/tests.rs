@@ -44,6 +44,23 @@ fn landed() -> Landed {
     }
 }
 
+/// So many events wait in the queue; where the body was undecodable its bytes do.
+fn queued(events: usize, undecodable: Option<Undecodable>) -> Outcome {
+    let quarantined = undecodable
+        .iter()
+        .map(|why| refused(0, Flaw::Undecodable, Some(why.offset)));
+    Outcome::Queued {
+        receipt: Uuid::from_u128(7),
+        queued: Queued {
+            events,
+            quarantined: quarantined.collect(),
+            refused: Vec::new(),
+            because: Fault::TimedOut,
+        },
+        undecodable,
+    }
+}
+
 #[test]
 fn each_refusal_and_fault_has_its_status_and_tag() {
     use Refusal as R;
@@ -145,6 +162,37 @@ fn what_landed_is_counted_and_named_by_place() {
 }
 
 #[test]
+fn more_than_an_answer_names_are_counted() {
+    let duplicate = |index| Duplicate {
+        index,
+        first_receipt: None,
+    };
+    let empty = |index| refused(index, Flaw::EmptyEvent, None);
+    for left_out in [0, 1, 2] {
+        let count = body::NAMED_MAX + left_out;
+        let landed = Landed {
+            duplicates: (0..count).map(duplicate).collect(),
+            refused: (0..count).map(empty).collect(),
+            ..Landed::default()
+        };
+        let receipt = Uuid::from_u128(7);
+        let answer = answered(
+            &http_api("POST", json!({})),
+            Ok(Outcome::Landed { receipt, landed }),
+        );
+        let body = body(&answer);
+        for (list, more) in [
+            ("errors", "errors_left_out"),
+            ("duplicates", "duplicates_left_out"),
+        ] {
+            assert_eq!(body[list].as_array().unwrap().len(), body::NAMED_MAX, "{list}");
+            let expected = (left_out > 0).then_some(json!(left_out));
+            assert_eq!(body.get(more), expected.as_ref(), "{more}");
+        }
+    }
+}
+
+#[test]
 fn a_body_that_no_step_takes_is_told_where_it_stops() {
     let why = Undecodable {
         what: "broken gzip",
@@ -186,18 +234,7 @@ fn a_body_that_no_step_takes_and_that_waits_in_the_queue_is_told_both() {
         offset: 12,
     };
     let sentence = why.to_string();
-    let queued = Queued {
-        events: 0,
-        quarantined: vec![refused(0, Flaw::Undecodable, Some(12))],
-        refused: Vec::new(),
-        because: Fault::TimedOut,
-    };
-    let outcome = Outcome::Queued {
-        receipt: Uuid::from_u128(7),
-        queued,
-        undecodable: Some(why),
-    };
-    let answer = answered(&http_api("POST", json!({})), Ok(outcome));
+    let answer = answered(&http_api("POST", json!({})), Ok(queued(0, Some(why))));
     let expected = json!({ "code": 400, "status": 0, "success": false, "result": "Error", "receipt": RECEIPT_TEXT,
         "stored": 0, "queued": 0, "duplicate": 0, "quarantined": 1, "error": "undecodable", "message": sentence,
         "offset": 12 });
@@ -251,6 +288,7 @@ fn a_load_balancer_gets_the_reason_with_the_status() {
         (refusal(Refusal::NoSuchPath), "404 Not Found"),
         (refusal(Refusal::Method), "405 Method Not Allowed"),
         (refusal(Refusal::TooLarge(1)), "413 Content Too Large"),
+        (Ok(queued(0, None)), "202 Accepted"),
         (Err(Failure::Fault(Fault::TimedOut)), "503 Service Unavailable"),
     ] {
         assert_eq!(answered(&event, outcome)["statusDescription"], line);

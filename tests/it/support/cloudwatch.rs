@@ -108,26 +108,36 @@ impl Samples {
         })
     }
 
-    /// Metric math is arithmetic, but for `IF`; a metric that is missing leaves nothing to judge.
+    /// Metric math is arithmetic, but for `IF`, and for `FILL`, which stands in for what is missing; without that there is
+    /// nothing to judge.
     fn expression(&self, metrics: &[Value]) -> Option<f64> {
-        const MATHS: &str = "import sys; names = dict(zip(sys.argv[2::2], map(float, sys.argv[3::2])));
-print(float(eval(sys.argv[1], {'IF': lambda so, this, that: this if so else that}, names)))";
+        const MATHS: &str = "import sys
+names = {name: None if text == 'missing' else float(text) for name, text in zip(sys.argv[2::2], sys.argv[3::2])}
+names['IF'] = lambda so, this, that: this if so else that
+names['FILL'] = lambda value, instead: instead if value is None else value
+try:
+    print(float(eval(sys.argv[1], names)))
+except TypeError:
+    print('missing')";
         let mut command = Command::new(tools::path("PYTHON"));
         command.args(["-c", MATHS, metrics[0]["Expression"].as_str().unwrap()]);
         for counted in &metrics[1..] {
             let stat = &counted["MetricStat"];
-            let value = self.statistic(&stat["Metric"], &stat["Stat"])?;
-            command.args([text_of(&counted["Id"]), value.to_string()]);
+            let value = self.statistic(&stat["Metric"], &stat["Stat"]);
+            let value = value.map_or("missing".to_owned(), |value| value.to_string());
+            command.args([text_of(&counted["Id"]), value]);
         }
         let output = command.output().unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let printed = String::from_utf8(output.stdout).unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        Some(
-            printed
-                .trim()
-                .parse()
-                .unwrap_or_else(|error| panic!("{error}: {said}")),
-        )
+        match printed.trim() {
+            "missing" => None,
+            number => Some(number.parse().unwrap()),
+        }
     }
 }
 
