@@ -6,7 +6,7 @@
 //! it is, is not known here. All site keys of a tenant share them, so that an event that a page queued under its
 //! old site key and sends again under its new one is still stored once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
@@ -37,12 +37,36 @@ const NESTED: &str = "$insert_id";
 /// Lengths of identifiers that are no UUID.
 const LENGTHS: std::ops::RangeInclusive<usize> = 16..=128;
 
-/// What broken trackers send within an identifier: a value that was never filled in. The first ones are words.
+/// What broken trackers send within an identifier: a value that was never filled in.
 const JUNK_WORDS: &[&str] = &["undefined", "null", "nan"];
-const JUNK: &[&str] = &["[object", "{{", "${", "<%"];
 
-/// Counting up, as examples and tests do.
-const COUNTING: &str = "1234567890123456789012345678901234567890";
+/// What identifiers are made of beside letters and digits; base64 has the last three. Times, addresses, code and
+/// unfilled templates have something else in them.
+const MARKS: &[char] = &['-', '_', '.', '~', '=', '+', '/'];
+
+/// Fewer different letters and digits are a pattern (`xxxxxxxx-xxxx-4xxx-…`, a counter behind zeros): a random UUID has
+/// fewer than five once in a hundred million million.
+const LEAST_VARIETY: usize = 5;
+
+/// A constant of a template in capitals (`YOUR_MESSAGE_ID_1`) has fewer digits; identifiers in capitals have more.
+const LEAST_DIGITS_IN_CAPITALS: usize = 4;
+
+/// UUIDs that stand in examples, in documentation, and in RFC 9562 as names of namespaces.
+const SAMPLES: &[&str] = &[
+    "123e4567-e89b-12d3-a456-426614174000",
+    "123e4567-e89b-12d3-a456-426655440000",
+    "550e8400-e29b-41d4-a716-446655440000",
+    "f47ac10b-58cc-4372-a567-0e02b2c3d479",
+    "01234567-89ab-cdef-0123-456789abcdef",
+    "12345678-1234-1234-1234-123456789012",
+    "12345678-1234-1234-1234-123456789abc",
+    "12345678-1234-5678-1234-567812345678",
+    "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
+    "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+    "6ba7b811-9dad-11d1-80b4-00c04fd430c8",
+    "6ba7b812-9dad-11d1-80b4-00c04fd430c8",
+    "6ba7b814-9dad-11d1-80b4-00c04fd430c8",
+];
 
 /// Gives each event of a beacon its key.
 pub struct Keys<'a, 'n> {
@@ -100,30 +124,43 @@ fn identifier(value: &RawValue) -> Option<String> {
         return None;
     }
     let text = loose_json::text(value)?;
-    match Uuid::try_parse(&text) {
-        Ok(uuid) if is_varied(&uuid.simple().to_string()) => Some(uuid.to_string()),
-        Ok(_) => None,
-        Err(_) => is_identifier(&text).then(|| text.into_owned()),
-    }
+    let (text, is_one) = match Uuid::try_parse(&text) {
+        Ok(uuid) => {
+            let text = uuid.to_string();
+            let is_sample = SAMPLES.contains(&&*text);
+            (text, !is_sample)
+        }
+        Err(_) => {
+            let is_one = is_identifier(&text);
+            (text.into_owned(), is_one)
+        }
+    };
+    (is_one && variety(&text) >= LEAST_VARIETY).then_some(text)
 }
 
 fn is_identifier(text: &str) -> bool {
+    let digits = text.chars().filter(char::is_ascii_digit).count();
+    let is_constant = text.contains('_') && !text.contains(char::is_lowercase);
+    let least_digits = if is_constant { LEAST_DIGITS_IN_CAPITALS } else { 1 };
     let mut words = text.split(|c: char| !c.is_alphanumeric());
     LENGTHS.contains(&text.chars().count())
-        && text.contains(|c: char| c.is_ascii_digit())
-        && is_varied(text)
-        && !text.contains('\u{fffd}')
-        && !COUNTING.starts_with(text)
+        && digits >= least_digits
+        && text.contains(char::is_alphabetic)
+        && text.chars().all(|c| c.is_alphanumeric() || MARKS.contains(&c))
         && !is_date(text.as_bytes())
-        && !JUNK.iter().any(|junk| text.contains(junk))
-        && !words.any(|word| JUNK_WORDS.iter().any(|junk| word.eq_ignore_ascii_case(junk)))
+        && !words.any(is_junk)
 }
 
-/// Not one character all over, as in the nil UUID and the largest one.
-fn is_varied(text: &str) -> bool {
-    let mut characters = text.chars().filter(|c| c.is_alphanumeric());
-    let first = characters.next();
-    characters.any(|c| Some(c) != first)
+/// Digits beside it do not make it another word.
+fn is_junk(word: &str) -> bool {
+    let word = word.trim_matches(|c: char| c.is_ascii_digit());
+    JUNK_WORDS.iter().any(|junk| word.eq_ignore_ascii_case(junk))
+}
+
+/// How many different letters and digits there are.
+fn variety(text: &str) -> usize {
+    let characters = text.chars().filter(|c| c.is_alphanumeric());
+    characters.collect::<HashSet<_>>().len()
 }
 
 /// A time names no event: others happen in it.
@@ -188,11 +225,65 @@ mod tests {
             (r#"{"uuid":"event-undefined-12"}"#.to_owned(), false, false),
             (r#"{"uuid":"{{ message_id_1 }}"}"#.to_owned(), false, false),
             (r#"{"uuid":"2026-11-22T12:00:00.000Z"}"#.to_owned(), false, false),
+            (r#"{"uuid":"2026-11-22T120000.000Z"}"#.to_owned(), false, false),
             (r#"{"uuid":"1234567890123456"}"#.to_owned(), false, false),
             (r#"{"uuid":"0000-0000-0000-0000-0000"}"#.to_owned(), false, false),
             (r#"{"uuid":"a-tracker-\ud800-1234"}"#.to_owned(), false, false),
             (format!(r#"{{"uuid":"undefined","eid":"{id}"}}"#), false, true),
             (r#"{"uuid":"fifteen-chars-1"}"#.to_owned(), false, false),
+            (r#"{"uuid":"sixteen-chars-12"}"#.to_owned(), false, true),
+            (
+                r#"{"uuid":"evt_01ARZ3NDEKTSV4RRFFQ69G5FAV"}"#.to_owned(),
+                false,
+                true,
+            ),
+            (
+                r#"{"uuid":"EVT_01ARZ3NDEKTSV4RRFFQ69G5FAV"}"#.to_owned(),
+                false,
+                true,
+            ),
+            (r#"{"uuid":"q83vEjRWeJCrze8SNFZ4kA=="}"#.to_owned(), false, true),
+            (r#"{"uuid":"nanoid/V1StGXR8+Z5jdHi"}"#.to_owned(), false, true),
+            (
+                r#"{"uuid":"ajs-next-1732280000123-8c4d2a1e.3b5f~4e6a"}"#.to_owned(),
+                false,
+                true,
+            ),
+            (
+                r#"{"uuid":"Sun Nov 22 2026 12:00:00 GMT+0000"}"#.to_owned(),
+                false,
+                false,
+            ),
+            (r#"{"uuid":"2026-1-2T12:00:00Z0"}"#.to_owned(), false, false),
+            (r#"{"uuid":"20261122120000000"}"#.to_owned(), false, false),
+            (r#"{"uuid":"2026.11.22-12.00.00"}"#.to_owned(), false, false),
+            (r#"{"uuid":"%%MESSAGE_ID_1%%"}"#.to_owned(), false, false),
+            (r#"{"uuid":"__MESSAGE_ID_1__"}"#.to_owned(), false, false),
+            (r#"{"uuid":"YOUR_MESSAGE_ID_123"}"#.to_owned(), false, false),
+            (r#"{"uuid":"YOUR_MESSAGE_ID_1234"}"#.to_owned(), false, true),
+            (r#"{"uuid":"undefined1732280000"}"#.to_owned(), false, false),
+            (r#"{"uuid":"1732280000-NaN-event"}"#.to_owned(), false, false),
+            (r#"{"uuid":"function uuid4() {}"}"#.to_owned(), false, false),
+            (
+                r#"{"uuid":"xxxxxxxx-xxxx-4xxx-yxxx-xxxxxxxxxxxx"}"#.to_owned(),
+                false,
+                false,
+            ),
+            (
+                r#"{"uuid":"123E4567-e89b-12d3-a456-426614174000"}"#.to_owned(),
+                false,
+                false,
+            ),
+            (
+                r#"{"uuid":"00000000-0000-0000-0000-000000000123"}"#.to_owned(),
+                false,
+                false,
+            ),
+            (
+                r#"{"uuid":"00000000-0000-0000-0000-000000001234"}"#.to_owned(),
+                false,
+                true,
+            ),
             (format!(r#"{{"uuid":"{}"}}"#, "1a".repeat(65)), false, false),
             (r#"{"uuid":12345678901234567}"#.to_owned(), false, false),
             (
