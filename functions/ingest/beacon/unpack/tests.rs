@@ -57,6 +57,20 @@ fn each_coding_is_known_by_its_bytes() {
 }
 
 #[test]
+fn so_many_members_and_no_more_are_gone_through() {
+    let most = gzip(b"1").repeat(STREAMS_MAX);
+    assert_eq!(*unpack(&body(&most), None).bytes, b"1".repeat(STREAMS_MAX));
+    let more = [most.clone(), gzip(b"1")].concat();
+    let packed = body(&more);
+    let stopped = unpack(&packed, None).stopped;
+    // It stops at the first that is too many.
+    assert!(
+        matches!(&stopped, Some(Stopped::Broken(at)) if at.offset == most.len()),
+        "{stopped:?}"
+    );
+}
+
+#[test]
 fn a_coding_is_told_by_its_name() {
     for (coding, tag, broken) in [
         (Coding::Gzip, "gzip", "broken gzip"),
