@@ -166,10 +166,13 @@ async fn a_stack_lives_from_its_create_over_beacons_and_an_outage_to_its_delete(
     let mut resource = world.resource().await;
 
     // CloudFormation repeats a Create whose answer it lost: one key, the same for the page.
+    let mut settings = Value::Null;
     for _ in 0..2 {
         let answer = resource.create().await;
         assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+        settings = answer["Data"]["IngestSettings"].clone();
     }
+    assert_eq!(text_of(&settings).len(), 32, "{settings}");
     let mut site = world.site().await;
     let keys = "select count(*) from raw.site_tracking_keys_r where tenant_bk = 'shop' and is_active";
     assert_eq!(crate::migrate_stack::number(&site.admin, keys).await, 1);
@@ -197,6 +200,10 @@ async fn a_stack_lives_from_its_create_over_beacons_and_an_outage_to_its_delete(
     resource.properties = world.properties();
     let answer = resource.update().await;
     assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+    assert_eq!(
+        answer["Data"]["IngestSettings"], settings,
+        "the key is no setting of ingest"
+    );
     let elsewhere = ingest.send(&beacon(&world.key, "https://other.example")).await;
     assert_eq!(elsewhere.status, 200, "{elsewhere:?}");
     ingest.stop().await;
@@ -210,8 +217,11 @@ async fn a_stack_lives_from_its_create_over_beacons_and_an_outage_to_its_delete(
     let answer = resource.create().await;
     assert_eq!(answer["Status"], "SUCCESS", "{answer}");
     world.choice.insert("OnDelete".to_owned(), "Drop".to_owned());
+    world.choice.insert("IpMode".to_owned(), "none".to_owned());
     resource.properties = world.properties();
-    assert_eq!(resource.update().await["Status"], "SUCCESS");
+    let answer = resource.update().await;
+    assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+    assert_ne!(answer["Data"]["IngestSettings"], settings);
     let answer = resource.delete().await;
     assert_eq!(answer["Data"]["Outcome"], "rolled_back", "{answer}");
     let absent = resource
