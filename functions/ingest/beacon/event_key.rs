@@ -259,6 +259,8 @@ mod tests {
             (r#"{"uuid":"2026.11.22-12.00.00"}"#.to_owned(), false, false),
             (r#"{"uuid":"%%MESSAGE_ID_1%%"}"#.to_owned(), false, false),
             (r#"{"uuid":"__MESSAGE_ID_1__"}"#.to_owned(), false, false),
+            (r#"{"uuid":"your_message_id_1"}"#.to_owned(), false, true),
+            (r#"{"uuid":"YOUR-MESSAGE-ID-1"}"#.to_owned(), false, true),
             (r#"{"uuid":"YOUR_MESSAGE_ID_123"}"#.to_owned(), false, false),
             (r#"{"uuid":"YOUR_MESSAGE_ID_1234"}"#.to_owned(), false, true),
             (r#"{"uuid":"undefined1732280000"}"#.to_owned(), false, false),
