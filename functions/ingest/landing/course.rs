@@ -47,7 +47,11 @@ impl<S: Server> Course<'_, S> {
             let events = if may_repeat { events } else { &renamed };
             let session = self.database.session(self.until).await?;
             let error = match self.once(&session, events).await {
-                Ok(answer) => return answer.verdict().map(|()| Called::Answered(answer)),
+                Ok(answer) => {
+                    let verdict = answer.verdict();
+                    self.effort.is_unanswered |= matches!(verdict, Err(Failure::Fault(_)));
+                    return verdict.map(|()| Called::Answered(answer));
+                }
                 Err(error) => error,
             };
             self.effort.is_unanswered |= error.is_unanswered();

@@ -41,6 +41,8 @@ fn after(sqlstate: &SqlState, message: &str, may_repeat: bool) -> Next {
         // The server ends the session, or is no longer the one that may write.
         "57P01" | "57P02" | "57P03" | "57P05" | "25006" if may_repeat => Next::Reconnect,
         _ if class == "08" && may_repeat => Next::Reconnect,
+        // It may have gone through, the keys tell.
+        "40003" if may_repeat => Next::Reconnect,
         // Serialization failure, deadlock: the other one went through.
         "40001" | "40P01" if may_repeat => Next::Repeat,
         "23503" => Next::GiveUp(Refusal::UnknownTenant.into()),
@@ -68,6 +70,9 @@ mod tests {
             ("57P01", false, "GiveUp"),
             ("57P03", true, "Reconnect"),
             ("08006", true, "Reconnect"),
+            ("08P01", true, "Reconnect"),
+            ("08P01", false, "GiveUp(Fault(Database"),
+            ("40003", true, "Reconnect"),
             ("25006", true, "Reconnect"),
             ("40P01", true, "Repeat"),
             ("40001", false, "GiveUp"),

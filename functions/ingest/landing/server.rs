@@ -75,7 +75,7 @@ pub trait Server {
 /// Why a call has no good answer.
 #[derive(Clone, Debug)]
 pub enum CallError {
-    /// The server answered, and said no: nothing of the call is stored.
+    /// Somebody answered, and said no: nothing of the call is stored, unless what is said is that the answer was lost.
     Database {
         /// SQLSTATE.
         sqlstate: SqlState,
@@ -89,10 +89,19 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// Whether nobody said what became of the call.
+    /// Whether nobody said what became of the call: also where a pooler answers that it lost the server.
     pub fn is_unanswered(&self) -> bool {
-        !matches!(self, Self::Database { .. })
+        match self {
+            Self::Database { sqlstate, .. } => is_lost_answer(sqlstate),
+            Self::Lost(_) | Self::Overdue => true,
+        }
     }
+}
+
+/// Class 08 is about connections: behind `send` it is what a pooler says whose own connection ended, PgBouncer with
+/// 08P01 for one; 40003 is "statement completion unknown" (appendix "PostgreSQL Error Codes").
+fn is_lost_answer(sqlstate: &SqlState) -> bool {
+    sqlstate.code().starts_with("08") || *sqlstate == SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
 }
 
 impl From<tokio_postgres::Error> for CallError {
@@ -171,4 +180,32 @@ async fn answered<T>(
 ) -> Result<T, CallError> {
     let answered = tokio::time::timeout(patience, calling).await;
     Ok(answered.map_err(|_| CallError::Overdue)??)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_was_lost_is_none_whoever_says_so() {
+        let says = |code| CallError::Database {
+            sqlstate: SqlState::from_code(code),
+            message: String::new(),
+        };
+        for (error, is_unanswered) in [
+            (CallError::Lost(String::new()), true),
+            (CallError::Overdue, true),
+            (says("08P01"), true),
+            (says("08006"), true),
+            (says("08007"), true),
+            (says("40003"), true),
+            (says("40001"), false),
+            (says("57P01"), false),
+            (says("57014"), false),
+            (says("XX000"), false),
+            (says(""), false),
+        ] {
+            assert_eq!(error.is_unanswered(), is_unanswered, "{error:?}");
+        }
+    }
 }

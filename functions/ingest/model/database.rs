@@ -61,6 +61,10 @@ enum Calling {
     Cut,
     StoredAndCut,
     Says(&'static str),
+    /// A pooler that lost the server says so.
+    StoredAndSays(&'static str),
+    /// There is an answer, with a row too few.
+    StoredAndGarbled,
     Overdue,
     StoredAndOverdue,
     OverdueAndStoredLater,
@@ -70,8 +74,8 @@ enum Calling {
     StoredAndKilled,
 }
 use Calling::{
-    Answered, Cut, Killed, Overdue, OverdueAndStoredLater, Says, Slow, StoredAndCut, StoredAndKilled,
-    StoredAndOverdue, UnknownKey,
+    Answered, Cut, Killed, Overdue, OverdueAndStoredLater, Says, Slow, StoredAndCut, StoredAndGarbled,
+    StoredAndKilled, StoredAndOverdue, StoredAndSays, UnknownKey,
 };
 
 /// A statement that is its own commit.
@@ -79,6 +83,9 @@ const ALONE: &[Calling] = &[
     Answered,
     Cut,
     StoredAndCut,
+    Says("08P01"),
+    StoredAndSays("08P01"),
+    StoredAndGarbled,
     Says("57014"),
     Says("57P01"),
     Says("40001"),
@@ -100,6 +107,8 @@ const COMMIT: &[Calling] = &[
     Answered,
     Cut,
     StoredAndCut,
+    Says("08P01"),
+    StoredAndSays("08P01"),
     Says("40001"),
     Overdue,
     StoredAndOverdue,
@@ -147,18 +156,19 @@ impl Database {
     async fn end(&self, session: &Session, rows: Vec<Row>, outcome: Calling) -> Result<(), CallError> {
         let world = &self.sandbox.world;
         match outcome {
-            Answered | Slow | UnknownKey => {}
-            _ => session.close_if(!matches!(outcome, Says(code) if code != "57P01")),
+            Answered | Slow | StoredAndGarbled | UnknownKey => {}
+            _ => session.close_if(!matches!(outcome, Says(code) if !["57P01", "08P01"].contains(&code))),
         }
         match outcome {
-            Answered | Slow | StoredAndCut | StoredAndOverdue | StoredAndKilled => world.insert(rows),
+            Answered | Slow | StoredAndCut | StoredAndSays(_) | StoredAndGarbled | StoredAndOverdue
+            | StoredAndKilled => world.insert(rows),
             OverdueAndStoredLater => world.state.borrow_mut().overdue.push(rows),
             Cut | Says(_) | Overdue | UnknownKey | Killed => {}
         }
         match outcome {
-            Answered | Slow | UnknownKey => Ok(()),
+            Answered | Slow | StoredAndGarbled | UnknownKey => Ok(()),
             Cut | StoredAndCut => Err(CallError::Lost("cut".to_owned())),
-            Says(code) => Err(says(code)),
+            Says(code) | StoredAndSays(code) => Err(says(code)),
             Overdue | StoredAndOverdue | OverdueAndStoredLater => {
                 world.wait(4);
                 Err(CallError::Overdue)
@@ -257,7 +267,10 @@ impl Server for Database {
             return Err(says("22P05"));
         }
         let rows: Vec<Row> = events.iter().map(|event| row(landing, event)).collect();
-        let answer = self.answer(session, &rows);
+        let mut answer = self.answer(session, &rows);
+        if outcome == StoredAndGarbled {
+            answer.rows.pop();
+        }
         let rows = if events.iter().any(is_odd) {
             Vec::new()
         } else {
