@@ -263,6 +263,7 @@ impl Fault {
     /// A word for alarms.
     pub fn tag(&self) -> &'static str {
         match self {
+            Self::Connect(ConnectError::Busy) => "busy",
             Self::Connect(_) => "no_connection",
             Self::ConnectionLost(_) => "connection_lost",
             Self::TimedOut => "timed_out",
@@ -278,6 +279,7 @@ impl Fault {
     pub fn is_away(&self) -> bool {
         const CLASSES: [&str; 11] = ["08", "25", "28", "3D", "3F", "40", "42", "53", "55", "57", "58"];
         match self {
+            Self::Connect(ConnectError::Busy) => false,
             Self::Connect(_) | Self::ConnectionLost(_) | Self::TimedOut | Self::Spared => true,
             Self::Database { sqlstate, .. } => sqlstate
                 .code()

@@ -82,7 +82,10 @@ async fn an_answer_that_the_pooler_lost_is_not_taken_for_a_no() {
         ("is refused", (503, "outcome_unknown")),
     ] {
         let before = site.count().await;
-        site.admin.batch_execute("select pg_advisory_lock(5)").await.unwrap();
+        site.admin
+            .batch_execute("select pg_advisory_lock(5)")
+            .await
+            .unwrap();
         let post = Request::post(Shape::V2, site.key.expose(), r#"{"a":1}"#);
         let answer = ingest.api.invoke(post.json(), REMAINING);
         wait::until_async("an insert that waits", Duration::from_secs(20), || async {

@@ -35,14 +35,17 @@ pub fn next(error: &CallError, may_repeat: bool) -> Next {
     }
 }
 
+/// Whether another session may fare better: the server ended this one, or is no longer the one that may write, or somebody
+/// in between lost it. What was asked may have gone through, the keys tell.
+pub fn is_of_the_session(sqlstate: &SqlState) -> bool {
+    let code = sqlstate.code();
+    code.starts_with("08") || matches!(code, "57P01" | "57P02" | "57P03" | "57P05" | "25006" | "40003")
+}
+
 fn after(sqlstate: &SqlState, message: &str, may_repeat: bool) -> Next {
     let class = sqlstate.code().get(..2).unwrap_or_default();
     match sqlstate.code() {
-        // The server ends the session, or is no longer the one that may write.
-        "57P01" | "57P02" | "57P03" | "57P05" | "25006" if may_repeat => Next::Reconnect,
-        _ if class == "08" && may_repeat => Next::Reconnect,
-        // It may have gone through, the keys tell.
-        "40003" if may_repeat => Next::Reconnect,
+        _ if may_repeat && is_of_the_session(sqlstate) => Next::Reconnect,
         // Serialization failure, deadlock: the other one went through.
         "40001" | "40P01" if may_repeat => Next::Repeat,
         "23503" => Next::GiveUp(Refusal::UnknownTenant.into()),

@@ -5,15 +5,14 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_postgres::error::SqlState;
-use tokio_postgres::Client;
 
 use super::call::{self, Answer, Audit};
-use super::Landing;
-use crate::db::{ConnectError, Database, CANCEL_TIMEOUT};
+use super::decision;
+use super::{Landing, CALL_TIMEOUT};
+use crate::db::{ConnectError, Database, Lent, CANCEL_TIMEOUT};
 use crate::ingest::beacon::Event;
 use crate::ingest::failure::Fault;
 
@@ -29,23 +28,15 @@ pub trait Server {
     /// The time by which waits are judged.
     fn now(&self) -> Instant;
 
-    /// The connection that all share.
+    /// A connection that nobody else uses, with a call's time left before `until`; dropped, it takes along what it is
+    /// asked, and its transaction.
     ///
     /// # Errors
-    /// There is none before `until`.
-    async fn session(&self, until: Instant) -> Result<Arc<Self::Session>, Fault>;
+    /// There is none in time.
+    async fn session(&self, until: Instant) -> Result<Self::Session, Fault>;
 
-    /// A connection that nobody else uses; dropped, it takes its transaction with it.
-    ///
-    /// # Errors
-    /// As [`Server::session`].
-    async fn session_alone(&self, until: Instant) -> Result<Self::Session, Fault>;
-
-    /// Takes a connection back that was used alone.
-    async fn keep(&self, session: Self::Session);
-
-    /// Forgets a connection that failed.
-    async fn discard(&self, session: &Arc<Self::Session>);
+    /// Takes a connection back that has answered all that it was asked.
+    fn keep(&self, session: Self::Session);
 
     /// Sends events; the answer is that of a commit where no transaction is around it. What is overdue is stopped.
     ///
@@ -89,6 +80,14 @@ pub enum CallError {
 }
 
 impl CallError {
+    /// Whether the connection is of no more use.
+    pub fn ends_session(&self) -> bool {
+        match self {
+            Self::Database { sqlstate, .. } => decision::is_of_the_session(sqlstate),
+            Self::Lost(_) | Self::Overdue => true,
+        }
+    }
+
     /// Whether nobody said what became of the call: also where a pooler answers that it lost the server.
     pub fn is_unanswered(&self) -> bool {
         match self {
@@ -117,33 +116,27 @@ impl From<tokio_postgres::Error> for CallError {
 }
 
 impl Server for Database {
-    type Session = Client;
+    type Session = Lent;
 
     fn now(&self) -> Instant {
         Instant::now()
     }
 
-    async fn session(&self, until: Instant) -> Result<Arc<Client>, Fault> {
+    async fn session(&self, until: Instant) -> Result<Lent, Fault> {
         // Outside the time-out: while all is well nothing in it waits, and no timer is set.
         tokio::task::yield_now().await;
-        connected(until, self.client_now()).await
+        // Who would be sent too late to have its time is not sent.
+        let turn = self.turn(until.checked_sub(CALL_TIMEOUT).unwrap_or(until)).await;
+        connected(until, self.lend(turn.map_err(Fault::Connect)?)).await
     }
 
-    async fn session_alone(&self, until: Instant) -> Result<Client, Fault> {
-        connected(until, self.alone()).await
-    }
-
-    async fn keep(&self, session: Client) {
-        Self::keep(self, session).await;
-    }
-
-    async fn discard(&self, session: &Arc<Client>) {
-        Self::discard(self, session).await;
+    fn keep(&self, session: Lent) {
+        Self::keep(self, session);
     }
 
     async fn land(
         &self,
-        session: &Client,
+        session: &Lent,
         landing: &Landing<'_>,
         events: &[Event<'_>],
         audit: Audit,
@@ -161,7 +154,7 @@ impl Server for Database {
         }
     }
 
-    async fn tell(&self, session: &Client, sql: &'static str, patience: Duration) -> Result<(), CallError> {
+    async fn tell(&self, session: &Lent, sql: &'static str, patience: Duration) -> Result<(), CallError> {
         answered(patience, session.batch_execute(sql)).await
     }
 }

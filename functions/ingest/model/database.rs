@@ -1,8 +1,6 @@
 //! The model of PostgreSQL: rows by key, commits, and whatever can come between a call and its answer.
 
-use std::cell::RefCell;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::cell::{Cell, RefCell, RefMut};
 use std::time::{Duration, Instant};
 
 use tokio_postgres::error::SqlState;
@@ -22,27 +20,27 @@ const SLOW_S: u64 = 3;
 /// A server as one process sees it.
 pub struct Database {
     pub sandbox: Sandbox,
-    pub kept: RefCell<Option<Arc<Session>>>,
+    pub kept: RefCell<Vec<Session>>,
 }
 
 #[derive(Default)]
 pub struct Session {
     /// What its transaction has done, and how much of it before the savepoint.
-    open: Mutex<Option<(Vec<Row>, usize)>>,
-    is_closed: AtomicBool,
+    open: RefCell<Option<(Vec<Row>, usize)>>,
+    is_closed: Cell<bool>,
 }
 
 impl Session {
-    fn open(&self) -> MutexGuard<'_, Option<(Vec<Row>, usize)>> {
-        self.open.lock().expect("nobody panics while holding it")
+    fn open(&self) -> RefMut<'_, Option<(Vec<Row>, usize)>> {
+        self.open.borrow_mut()
     }
 
     fn is_closed(&self) -> bool {
-        self.is_closed.load(Ordering::Relaxed)
+        self.is_closed.get()
     }
 
     fn close_if(&self, is_over: bool) {
-        self.is_closed.store(is_over, Ordering::Relaxed);
+        self.is_closed.set(is_over);
     }
 }
 
@@ -208,35 +206,20 @@ impl Server for Database {
         self.sandbox.world.now()
     }
 
-    async fn session(&self, _until: Instant) -> Result<Arc<Session>, Fault> {
-        let kept = self.kept.borrow().clone();
-        match kept.filter(|session| !session.is_closed()) {
+    async fn session(&self, _until: Instant) -> Result<Session, Fault> {
+        let mut kept = std::mem::take(&mut *self.kept.borrow_mut());
+        kept.retain(|session| !session.is_closed());
+        let last = kept.pop();
+        self.kept.replace(kept);
+        match last {
             Some(session) => Ok(session),
-            None => {
-                let session = Arc::new(self.connect().await?);
-                *self.kept.borrow_mut() = Some(session.clone());
-                Ok(session)
-            }
+            None => self.connect().await,
         }
     }
 
-    async fn session_alone(&self, _until: Instant) -> Result<Session, Fault> {
-        let kept = self.kept.borrow_mut().take().map(Arc::try_unwrap);
-        match kept {
-            Some(Ok(session)) if !session.is_closed() => Ok(session),
-            _ => self.connect().await,
-        }
-    }
-
-    async fn keep(&self, session: Session) {
-        self.kept.borrow_mut().get_or_insert_with(|| Arc::new(session));
-    }
-
-    async fn discard(&self, session: &Arc<Session>) {
-        let mut kept = self.kept.borrow_mut();
-        if kept.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, session)) {
-            *kept = None;
-        }
+    fn keep(&self, session: Session) {
+        assert!(session.open().is_none(), "a transaction is nobody else's");
+        self.kept.borrow_mut().push(session);
     }
 
     async fn land(

@@ -26,7 +26,13 @@ impl PgBouncer {
     }
 
     /// The same, with something at `server_port` between it and the server.
-    pub fn before(server_port: u16, cluster: &Cluster, login: &str, password: &str, connections: u32) -> Self {
+    pub fn before(
+        server_port: u16,
+        cluster: &Cluster,
+        login: &str,
+        password: &str,
+        connections: u32,
+    ) -> Self {
         const SCRIPT: &str = r#""$1" "$2/pgbouncer.ini" >"$2/log" 2>&1 </dev/null & pid=$!
             read -r _
             kill -TERM "$pid"; wait "$pid"; rm -rf "$2""#;
@@ -65,12 +71,7 @@ impl Drop for PgBouncer {
     }
 }
 
-fn configuration(
-    (server_port, cluster): (u16, &Cluster),
-    dir: &Path,
-    port: u16,
-    connections: u32,
-) -> String {
+fn configuration((server_port, cluster): (u16, &Cluster), dir: &Path, port: u16, connections: u32) -> String {
     let (certificate, key) = cluster.identity();
     format!(
         "[databases]
