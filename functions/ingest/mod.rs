@@ -34,6 +34,7 @@ mod plants;
 pub mod explain;
 pub mod health;
 pub mod failure;
+mod blame;
 pub mod limits;
 pub mod reply;
 mod account;

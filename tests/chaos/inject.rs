@@ -3,12 +3,11 @@
 use std::future::Future;
 use std::time::Duration;
 
-use super::door;
 use super::fault::Kind;
 use super::seed::Seed;
 use super::server;
 use super::source;
-use super::support::wait;
+use super::support::{door, wait};
 use super::wire::{Fate, Held, Stage};
 use super::world::{World, LOGIN};
 

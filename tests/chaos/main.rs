@@ -16,7 +16,6 @@ mod seed;
 mod fault;
 mod call;
 mod wire;
-mod door;
 mod disk;
 mod sandbox;
 mod server;

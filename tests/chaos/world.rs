@@ -10,13 +10,13 @@ use tokio_postgres::Client;
 
 use super::account::Account;
 use super::disk::Disk;
-use super::door::Door;
 use super::fault::Kind;
 use super::sandbox::Sandbox;
 use super::seed::Seed;
 use super::sender;
 use super::source::Source;
 use super::support::database::{v001, Database};
+use super::support::door::Door;
 use super::support::event_source::EventSource;
 use super::support::postgres::{Cluster, Version};
 use super::wire::Wire;

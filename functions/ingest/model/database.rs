@@ -14,6 +14,9 @@ use crate::ingest::landing::{Answer, Audit, CallError, EventRow, Landing, Server
 /// Stands in the payload of an event that the database refuses unless it is quarantined.
 pub const ODD: &str = "odd";
 
+/// Stands in the payload of an event that always meets a fault that nobody else meets.
+pub const POISON: &str = "poison";
+
 /// What a slow call takes: short of its time-out, and too much of a landing's time for a second pass.
 const SLOW_S: u64 = 3;
 
@@ -87,7 +90,8 @@ const ALONE: &[Calling] = &[
     Says("57014"),
     Says("57P01"),
     Says("40001"),
-    Says("XX000"),
+    Says("42501"),
+    Says("ZZ001"),
     Overdue,
     StoredAndOverdue,
     OverdueAndStoredLater,
@@ -126,7 +130,7 @@ impl Database {
     async fn connect(&self) -> Result<Session, Fault> {
         self.sandbox.step().await;
         let outcomes = match self.sandbox.world.weather.get() {
-            Weather::Fair | Weather::Slow => [
+            Weather::Fair | Weather::Slow | Weather::SlowQueue => [
                 Connecting::Connects,
                 Connecting::Refused,
                 Connecting::Overdue,
@@ -246,6 +250,9 @@ impl Server for Database {
             self.sandbox.world.wait(SLOW_S);
         }
         let is_heard = matches!(outcome, Answered | Slow);
+        if is_heard && events.iter().any(|event| event.payload.contains(POISON)) {
+            return Err(says("42501"));
+        }
         if is_heard && events.iter().any(is_odd) {
             return Err(says("22P05"));
         }
@@ -254,12 +261,13 @@ impl Server for Database {
         if outcome == StoredAndGarbled {
             answer.rows.pop();
         }
-        let rows = if events.iter().any(is_odd) {
+        let is_none = |event| is_odd(event) || event.payload.contains(POISON);
+        let rows = if events.iter().any(is_none) {
             Vec::new()
         } else {
             rows
         };
-        self.sandbox.world.state.borrow_mut().was_refused |= matches!(outcome, UnknownKey | Says("XX000"));
+        self.sandbox.world.state.borrow_mut().was_refused |= matches!(outcome, UnknownKey | Says("ZZ001"));
         match (is_inside, outcome) {
             (_, UnknownKey) => {
                 return Ok(Answer {

@@ -5,12 +5,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::world::{Message, Sandbox};
+use super::world::{Message, Sandbox, Weather};
 use crate::aws::AwsError;
-use crate::ingest::queue::{Requests, REFUSALS};
+use crate::ingest::queue::{Requests, Tries, FAULTS, REFUSALS};
 
 pub const QUEUE: &str = "queue";
 pub const DEAD_LETTERS: &str = "dead letters";
+
+/// What a request takes while the queue is slow: as long as it may.
+const SLOW_S: u64 = 3;
 
 /// A queue as one process sees it.
 pub struct Sqs(pub Sandbox);
@@ -37,8 +40,15 @@ const SENDING: &[Sending] = &[
 ];
 
 impl Requests for Sqs {
-    async fn ask(&self, action: &str, body: String, _within: Duration) -> Result<Bytes, AwsError> {
+    async fn ask(&self, action: &str, body: String, within: Duration) -> Result<Bytes, AwsError> {
         self.0.step().await;
+        let world = &self.0.world;
+        if world.weather.get() == Weather::SlowQueue {
+            world.wait(within.as_secs().min(SLOW_S));
+            if within.as_secs() < SLOW_S {
+                return Err(AwsError::TimedOut);
+            }
+        }
         let body: Value = serde_json::from_str(&body).expect("a request in JSON");
         match action {
             "AmazonSQS.SendMessage" => self.take(&body).await,
@@ -79,7 +89,10 @@ impl Sqs {
 
     fn put(&self, body: &Value) {
         let text = body["MessageBody"].as_str().expect("a text").to_owned();
-        let refusals = body["MessageAttributes"][REFUSALS]["StringValue"].as_str();
+        let count = |name: &str| {
+            let count = body["MessageAttributes"][name]["StringValue"].as_str();
+            count.map_or(0, |count| count.parse().expect("a number"))
+        };
         let state = &mut *self.0.world.state.borrow_mut();
         match body["QueueUrl"].as_str() {
             Some(DEAD_LETTERS) => state.dead_letters.push(text),
@@ -89,7 +102,10 @@ impl Sqs {
                     id: state.messages,
                     text,
                     receives: 0,
-                    refusals: refusals.map_or(0, |count| count.parse().expect("a number")),
+                    tries: Tries {
+                        refusals: count(REFUSALS),
+                        faults: count(FAULTS),
+                    },
                 });
             }
         }

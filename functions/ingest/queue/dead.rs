@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{PutBack, Queue, Received, BATCH_MAX, REASON};
+use super::{PutBack, Queue, Received, BATCH_MAX, CALL_TIMEOUT, REASON};
 
 impl Queue {
     /// How many rest there, roughly: Amazon SQS counts on many disks.
@@ -60,7 +60,8 @@ impl Queue {
                 visibility_timeout: 0,
             })
             .collect();
-        self.make_visible(&self.dead_letters_url, &back).await
+        self.make_visible(&self.dead_letters_url, &back, CALL_TIMEOUT)
+            .await
     }
 
     /// Deletes one that is in the other queue again.

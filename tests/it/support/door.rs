@@ -1,4 +1,4 @@
-//! Stands between the functions and the queue: passes requests on, answers 500, or hangs up.
+//! Stands between the functions and the queue: passes requests on and reads them, says no, answers 500, or hangs up.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +10,7 @@ use hyper::header::CONTENT_LENGTH;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 
 /// What becomes of a request.
@@ -17,6 +18,10 @@ use tokio::net::{TcpListener, TcpStream};
 pub enum Manner {
     #[default]
     Serves,
+    /// The queue has nothing of it, and the answer is 403.
+    Denies,
+    /// The first request is served, each behind it denied.
+    DeniesTheSecond,
     /// The queue has nothing of it, and the answer is 500.
     Refuses,
     /// The queue took it, and the answer is 500 all the same.
@@ -31,6 +36,7 @@ pub enum Manner {
 struct State {
     manner: Mutex<Manner>,
     hits: AtomicU64,
+    passed: Mutex<Vec<Value>>,
 }
 
 pub struct Door {
@@ -64,9 +70,27 @@ impl Door {
         *self.state.manner.lock().unwrap() = manner;
     }
 
+    /// What was passed on since the last call.
+    pub fn passed(&self) -> Vec<Value> {
+        std::mem::take(&mut self.state.passed.lock().unwrap())
+    }
+
     /// Requests that were not served.
     pub fn hits(&self) -> u64 {
         self.state.hits.load(Ordering::SeqCst)
+    }
+}
+
+impl State {
+    fn next_manner(&self) -> Manner {
+        let manner = &mut *self.manner.lock().unwrap();
+        match *manner {
+            Manner::DeniesTheSecond => {
+                *manner = Manner::Denies;
+                Manner::Serves
+            }
+            manner => manner,
+        }
     }
 }
 
@@ -76,14 +100,18 @@ async fn answer(
     place: String,
     state: Arc<State>,
 ) -> Result<Response<Full<Bytes>>, &'static str> {
-    let manner = *state.manner.lock().unwrap();
-    let is_passed = !matches!(manner, Manner::Refuses | Manner::HangsUp);
+    let manner = state.next_manner();
+    let is_passed = !matches!(manner, Manner::Refuses | Manner::Denies | Manner::HangsUp);
     let (head, body) = request.into_parts();
     let body = body
         .collect()
         .await
         .map_err(|_| "the function hung up")?
         .to_bytes();
+    if is_passed {
+        let read = serde_json::from_slice(&body).unwrap_or_default();
+        state.passed.lock().unwrap().push(read);
+    }
     let answer = match is_passed {
         true => Some(passed(Request::from_parts(head, Full::new(body)), &place).await?),
         false => None,
@@ -95,8 +123,11 @@ async fn answer(
     match manner {
         Manner::HangsUp | Manner::TakesAndHangsUp => Err("hung up on purpose"),
         _ => {
-            let mut failed = Response::new(Full::new(Bytes::from_static(b"{\"__type\":\"InternalError\"}")));
-            *failed.status_mut() = hyper::StatusCode::INTERNAL_SERVER_ERROR;
+            let mut failed = Response::new(Full::new(Bytes::from_static(b"{\"__type\":\"Failed\"}")));
+            *failed.status_mut() = match manner {
+                Manner::Denies => hyper::StatusCode::FORBIDDEN,
+                _ => hyper::StatusCode::INTERNAL_SERVER_ERROR,
+            };
             Ok::<_, Infallible>(failed).map_err(|never| match never {})
         }
     }
