@@ -114,7 +114,11 @@ fn a_batch_of_the_queue_is_done_in_time_however_slow_the_queue_is() {
     let world = Rc::new(World::new(Choices::new(0), SlowQueue, Instant::now()));
     let (seconds, kept, copies) = story::replay_junk(10, &world);
     assert!(seconds <= REPLAY_TIMEOUT.as_secs(), "{seconds} s");
-    assert!(copies > 0 && kept + copies == 10, "{kept} kept, {copies} copies");
+    // The one that was cut off is both.
+    assert!(
+        copies > 1 && kept + copies <= 10 + 1,
+        "{kept} kept, {copies} copies"
+    );
 }
 
 fn explore(plot: &Plot) -> Choices {

@@ -38,10 +38,6 @@ const LEAST_PATIENCE: Duration = Duration::from_secs(3);
 
 const LEAST_FOR_A_COPY: Duration = Duration::from_secs(1);
 
-/// Faults in a row, of as many messages, that make the database one that is away, where it answers: a single one may be
-/// that message's.
-const FAULTS_TO_STOP: u32 = 2;
-
 /// Messages that were not tried come again so soon.
 const NOT_TRIED: Duration = Duration::from_secs(1);
 
@@ -101,7 +97,7 @@ pub async fn replay<S: Server, R: Requests>(
     let mut replay = Replay {
         keeper,
         began: keeper.database.now(),
-        faults: 0,
+        is_away: false,
         put_back: Vec::new(),
         failures: Vec::new(),
         done: Replayed {
@@ -128,8 +124,7 @@ pub async fn replay<S: Server, R: Requests>(
 struct Replay<'k, S, R> {
     keeper: &'k Keeper<S, R>,
     began: Instant,
-    /// In a row; of those that end the batch, enough at once.
-    faults: u32,
+    is_away: bool,
     put_back: Vec<PutBack>,
     failures: Vec<Failed>,
     done: Replayed,
@@ -153,7 +148,7 @@ impl<S: Server, R: Requests> Replay<'_, S, R> {
             .and_then(|sent| SystemTime::now().duration_since(sent).ok())
             .unwrap_or_default();
         let next = |failure| decision::next(failure, delivery.receives, delivery.tries, age);
-        if self.faults >= FAULTS_TO_STOP {
+        if self.is_away {
             return next(Some(&Fault::Spared.into()));
         }
         let patience = self.left(LANDINGS_TIMEOUT);
@@ -168,7 +163,7 @@ impl<S: Server, R: Requests> Replay<'_, S, R> {
         let mut own = Effort::default();
         let landed = self.keeper.land(&landing, patience, &mut own).await;
         effort.add(own);
-        self.faults = faults_in_a_row(self.faults, landed.as_ref().err());
+        self.is_away = landed.as_ref().err().is_some_and(is_nobodys);
         match &landed {
             Ok(landed) => self.done.count(landed),
             Err(failure) => self.done.failure = Some(told(failure)),
@@ -244,16 +239,14 @@ impl Replayed {
     }
 }
 
-/// How many there were, with this one: without a connection nobody else will fare better, so that is enough.
-fn faults_in_a_row(before: u32, failure: Option<&Failure>) -> u32 {
+/// Without a connection no other message fares better. An answer may be for this one alone: it is the breaker that hears
+/// of the second such answer in a row, and then spares the database.
+fn is_nobodys(failure: &Failure) -> bool {
     match failure {
-        Some(Failure::Fault(fault) | Failure::Uncertain(fault)) if fault.blame() == Blame::Database => {
-            match fault.is_answer() {
-                true => before + 1,
-                false => FAULTS_TO_STOP,
-            }
+        Failure::Fault(fault) | Failure::Uncertain(fault) => {
+            fault.blame() == Blame::Database && !fault.is_answer()
         }
-        _ => 0,
+        Failure::Refused(_) => false,
     }
 }
 

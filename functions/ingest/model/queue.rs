@@ -42,14 +42,16 @@ const SENDING: &[Sending] = &[
 impl Requests for Sqs {
     async fn ask(&self, action: &str, body: String, within: Duration) -> Result<Bytes, AwsError> {
         self.0.step().await;
+        let body: Value = serde_json::from_str(&body).expect("a request in JSON");
         let world = &self.0.world;
-        if world.weather.get() == Weather::SlowQueue {
+        if action == "AmazonSQS.SendMessage" && world.weather.get() == Weather::SlowQueue {
             world.wait(within.as_secs().min(SLOW_S));
             if within.as_secs() < SLOW_S {
+                // The worst that may have become of it.
+                self.put(&body);
                 return Err(AwsError::TimedOut);
             }
         }
-        let body: Value = serde_json::from_str(&body).expect("a request in JSON");
         match action {
             "AmazonSQS.SendMessage" => self.take(&body).await,
             // A pause that was not set is another pause.
