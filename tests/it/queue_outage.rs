@@ -434,8 +434,14 @@ async fn with_the_queue_away_too_nothing_is_acknowledged() {
     let site = Site::new().await;
     let source = EventSource::new().await;
     let nowhere = format!("http://127.0.0.1:{}", free_port());
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = (format!("https://{}", silent.local_addr().unwrap()), silent);
     let no_queue = source.url.replace("events-", "none-");
-    for changed in [("AWS_ENDPOINT_URL", nowhere), ("QUEUE_URL", no_queue)] {
+    for changed in [
+        ("AWS_ENDPOINT_URL", nowhere),
+        ("AWS_ENDPOINT_URL", silent.0),
+        ("QUEUE_URL", no_queue),
+    ] {
         let port = free_port().to_string();
         let mut environment = source.beside(site.environment_with(&[("DB_PORT", &port)]));
         environment.retain(|(name, _)| *name != changed.0);
@@ -547,7 +553,7 @@ async fn a_beacon_of_which_the_queue_took_a_part_is_not_said_to_be_nowhere() {
     let several = post(site.key.expose(), &json!(random).to_string());
     for (manner, tag, messages) in [
         (Manner::Denies, "unavailable", 0),
-        (Manner::DeniesTheSecond, "outcome_unknown", 1),
+        (Manner::DeniesAfter(1), "outcome_unknown", 1),
     ] {
         door.is(manner);
         let answer = ingest.send(&several).await;
@@ -558,5 +564,33 @@ async fn a_beacon_of_which_the_queue_took_a_part_is_not_said_to_be_nowhere() {
         );
         assert_eq!(source.count(&source.url).await, messages, "{manner:?}");
     }
+    ingest.stop().await;
+}
+
+#[tokio::test]
+async fn an_operator_is_told_what_was_done_before_the_queue_went_away() {
+    let site = Site::new().await;
+    let source = EventSource::new().await;
+    let door = Door::to(&source.moto.url).await;
+    for text in ["canary 1", "canary 2"] {
+        let body = json!({ "QueueUrl": source.dead_letters_url, "MessageBody": text });
+        source.ask("SendMessage", body).await;
+    }
+    let ingest = behind(&site, &source, &door).await;
+    // One is received with the other, sent and deleted.
+    door.is(Manner::DeniesAfter(3));
+    let replayed = ingest.invoke(r#"{"action":"replay_dead_letters"}"#).await;
+    assert_eq!(
+        (&replayed["ok"], &replayed["replayed"]),
+        (&json!(false), &json!(1)),
+        "{replayed}"
+    );
+    assert!(replayed["error"].as_str().unwrap().contains("403"), "{replayed}");
+    assert_eq!(source.count(&source.url).await, 1);
+    let received = &door.passed()[0];
+    assert_eq!(
+        received["WaitTimeSeconds"], 1,
+        "who asks only some of its disks may hear that it is empty"
+    );
     ingest.stop().await;
 }

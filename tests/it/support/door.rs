@@ -20,8 +20,8 @@ pub enum Manner {
     Serves,
     /// The queue has nothing of it, and the answer is 403.
     Denies,
-    /// The first request is served, each behind it denied.
-    DeniesTheSecond,
+    /// So many requests are served, each behind them denied.
+    DeniesAfter(u32),
     /// The queue has nothing of it, and the answer is 500.
     Refuses,
     /// The queue took it, and the answer is 500 all the same.
@@ -85,8 +85,9 @@ impl State {
     fn next_manner(&self) -> Manner {
         let manner = &mut *self.manner.lock().unwrap();
         match *manner {
-            Manner::DeniesTheSecond => {
-                *manner = Manner::Denies;
+            Manner::DeniesAfter(0) => Manner::Denies,
+            Manner::DeniesAfter(served) => {
+                *manner = Manner::DeniesAfter(served - 1);
                 Manner::Serves
             }
             manner => manner,
