@@ -39,6 +39,8 @@ pub struct Attempt {
     pub counts: Counts,
     /// The fault at its end.
     pub during: Option<Kind>,
+    /// Whether something happened meanwhile that explains why nobody knows what became of it.
+    pub is_explained: bool,
 }
 
 /// Events by what became of each, as the sender was told.

@@ -57,6 +57,7 @@ pub async fn inject(world: &World, kind: Kind, seed: &mut Seed, lengths: &Length
         Kind::DiskFull => full(world).await,
         Kind::ReadOnly => read_only(world).await,
         Kind::AuditHangs => audit_hangs(world).await,
+        Kind::QueueDenies => queue(world, door::Manner::Denies).await,
         Kind::QueueError => {
             queue(
                 world,

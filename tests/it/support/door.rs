@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -37,7 +38,11 @@ struct State {
     manner: Mutex<Manner>,
     hits: AtomicU64,
     passed: Mutex<Vec<Value>>,
+    slow: Mutex<Option<Instant>>,
 }
+
+/// Nearly what the functions have for a request to the queue.
+const SLOW: Duration = Duration::from_secs(2);
 
 pub struct Door {
     pub url: String,
@@ -73,6 +78,11 @@ impl Door {
     /// What was passed on since the last call.
     pub fn passed(&self) -> Vec<Value> {
         std::mem::take(&mut self.state.passed.lock().unwrap())
+    }
+
+    /// Whether since `time` a request was answered so late that whoever asked may have given up.
+    pub fn was_slow_since(&self, time: Instant) -> bool {
+        self.state.slow.lock().unwrap().is_some_and(|last| last > time)
     }
 
     /// Requests that were not served.
@@ -113,10 +123,14 @@ async fn answer(
         let read = serde_json::from_slice(&body).unwrap_or_default();
         state.passed.lock().unwrap().push(read);
     }
+    let began = Instant::now();
     let answer = match is_passed {
         true => Some(passed(Request::from_parts(head, Full::new(body)), &place).await?),
         false => None,
     };
+    if began.elapsed() > SLOW {
+        *state.slow.lock().unwrap() = Some(Instant::now());
+    }
     match (manner, answer) {
         (Manner::Serves, Some(answer)) => return Ok(answer),
         _ => state.hits.fetch_add(1, Ordering::SeqCst),
