@@ -124,6 +124,14 @@ impl Told {
         matches!(self, Self::Stored { .. } | Self::Queued { .. })
     }
 
+    /// Whether the event of this place was there already.
+    pub fn is_duplicate(&self, place: usize) -> bool {
+        match self {
+            Self::Stored { duplicates, .. } => duplicates.iter().any(|(index, _)| *index == place),
+            _ => false,
+        }
+    }
+
     /// Whether the events may be stored though nobody said so.
     pub fn is_open(&self) -> bool {
         matches!(self, Self::Unknown | Self::NoAnswer)

@@ -73,6 +73,11 @@ impl Verdict {
             self.events += attempt.marks.len();
             self.count(&attempt.told);
             for (place, mark) in attempt.marks.iter().enumerate() {
+                let was_sent_before =
+                    acknowledged.contains(mark.as_str()) || open.contains_key(mark.as_str());
+                if attempt.told.is_duplicate(place) && !was_sent_before {
+                    self.uninvited.push(format!("{mark} by an earlier attempt"));
+                }
                 if attempt.told.is_acknowledged() {
                     acknowledged.insert(mark);
                 }
