@@ -22,6 +22,7 @@ pub struct Sqs(pub Sandbox);
 enum Sending {
     Taken,
     Refused,
+    Denied,
     Unreachable,
     TakenUnanswered,
     Overdue,
@@ -32,6 +33,7 @@ enum Sending {
 const SENDING: &[Sending] = &[
     Sending::Taken,
     Sending::Refused,
+    Sending::Denied,
     Sending::Unreachable,
     Sending::TakenUnanswered,
     Sending::Overdue,
@@ -61,7 +63,7 @@ impl Requests for Sqs {
                     .happens("puts back", &[Sending::Taken, Sending::Refused, Sending::Killed])
                 {
                     Sending::Killed => self.0.die().await,
-                    Sending::Refused => Err(refused()),
+                    Sending::Refused => Err(refused(503)),
                     _ => Ok(Bytes::new()),
                 }
             }
@@ -81,7 +83,8 @@ impl Sqs {
         }
         match outcome {
             Sending::Taken => Ok(Bytes::new()),
-            Sending::Refused => Err(refused()),
+            Sending::Refused => Err(refused(503)),
+            Sending::Denied => Err(refused(403)),
             Sending::Unreachable => Err(AwsError::Network("unreachable")),
             Sending::TakenUnanswered => Err(AwsError::Unanswered("cut")),
             Sending::Overdue => Err(AwsError::TimedOut),
@@ -114,9 +117,9 @@ impl Sqs {
     }
 }
 
-fn refused() -> AwsError {
+fn refused(status: u16) -> AwsError {
     AwsError::Refused {
-        status: 503,
+        status,
         code: String::new(),
     }
 }
