@@ -73,7 +73,7 @@ impl Kind {
     pub fn may_hide(self, keeps: Keeps) -> bool {
         match self {
             Self::QueueDenies | Self::QueueError | Self::QueueCut | Self::FunctionKilled => true,
-            Self::ReadOnly | Self::Locked => false,
+            Self::ReadOnly => false,
             _ => keeps == Keeps::Nothing,
         }
     }

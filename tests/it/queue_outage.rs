@@ -275,9 +275,22 @@ async fn what_is_refused_five_times_rests_with_its_reason_and_comes_again_when_a
             "{copy}"
         );
     }
+    let refused = |before| -> Vec<Value> {
+        let records = failed_before(&records, before, 0).into_iter();
+        records.filter(|record| !lands(record)).collect()
+    };
+    for before in [0, 4] {
+        door.is(Manner::Denies);
+        let kept = source.invoke(&ingest, &refused(before)).await;
+        assert_eq!(
+            kept.len(),
+            3,
+            "what could not be copied stays, and counts as nothing"
+        );
+        door.is(Manner::Serves);
+    }
     for (before, copies, dead) in [(3, 3, 0), (4, 0, 3)] {
-        let records = failed_before(&records, before, 0);
-        let refused: Vec<Value> = records.into_iter().filter(|record| !lands(record)).collect();
+        let refused = refused(before);
         assert!(source.invoke(&ingest, &refused).await.is_empty());
         let delays: Vec<u64> = door
             .passed()

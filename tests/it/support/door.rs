@@ -41,8 +41,8 @@ struct State {
     slow: Mutex<Option<Instant>>,
 }
 
-/// Nearly what the functions have for a request to the queue.
-const SLOW: Duration = Duration::from_secs(2);
+/// A machine that needs so long for a request may need the three seconds that the functions have.
+const SLOW: Duration = Duration::from_secs(1);
 
 pub struct Door {
     pub url: String,
