@@ -5,6 +5,7 @@
 //! Amazon may vouch for a host; clear text goes to loopback only.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use hyper::body::Bytes;
@@ -39,7 +40,7 @@ pub struct Aws {
 /// Why a service did not do what it was asked.
 #[derive(Debug, PartialEq, Eq)]
 pub enum AwsError {
-    /// No answer in the time that the caller had.
+    /// It was sent, and there was no answer in the time that the caller had.
     TimedOut,
     /// The way to it, named; nothing was sent.
     Network(&'static str),
@@ -160,9 +161,15 @@ impl Aws {
     async fn send(&self, request: &Request<'_>, within: Duration) -> Result<Bytes, AwsError> {
         let place = self.place(request.service);
         let exchange = self.signed(request, &place, SystemTime::now());
-        let sending = self.connections.send(&place, &exchange);
+        let sent = AtomicU32::new(0);
+        let sending = self.connections.send(&place, &exchange, &sent);
         let Ok(answer) = tokio::time::timeout(within, sending).await else {
-            return Err(AwsError::TimedOut);
+            return Err(match sent.load(Ordering::Relaxed) {
+                0 => AwsError::Network(
+                    "the service was not reached in time: a VPC without egress needs an interface endpoint",
+                ),
+                _ => AwsError::TimedOut,
+            });
         };
         let (status, body) = answer.map_err(|lost| match lost {
             Lost::Unreached(what) => AwsError::Network(what),
@@ -170,6 +177,9 @@ impl Aws {
         })?;
         match status {
             200..=299 => Ok(body),
+            _ if sent.load(Ordering::Relaxed) > 1 => Err(AwsError::Unanswered(
+                "the connection to the service was lost, and it refused the second attempt",
+            )),
             status => Err(AwsError::Refused {
                 status,
                 code: code(&body),

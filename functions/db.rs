@@ -1,14 +1,11 @@
-//! A live connection to PostgreSQL: TLS, authentication, and knowing when a connection is dead.
+//! Live connections to PostgreSQL: TLS, authentication, and knowing when a connection is dead.
 //!
-//! In: [`config::Database`]. Out: a [`Client`] that answered a moment ago, or a [`ConnectError`] for the operator.
-//! It holds no session state (no prepared statement, no `SET`, no start-up option), so that a pooler may stand in
-//! between, and it knows no table and no function of ours.
+//! In: [`config::Database`]. Out: a [`Lent`] connection that answered a moment ago and that nobody else uses, or a
+//! [`ConnectError`] for the operator. It holds no session state (no prepared statement, no `SET`, no start-up option),
+//! so that a pooler may stand in between, and it knows no table and no function of ours.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Mutex;
 use tokio_postgres::Client;
 
 use crate::config;
@@ -17,10 +14,13 @@ mod connector;
 mod iam;
 mod secret;
 mod error;
+mod lent;
 
 pub use error::ConnectError;
+pub use lent::{Lent, CONNECTIONS_MAX};
 
 use connector::Connector;
+use lent::{Free, Lending, Turn};
 
 /// TCP, TLS and authentication together. Seven round trips: a second across a continent, so two leave room for a
 /// lost packet and still let a function answer 503 within five seconds.
@@ -37,17 +37,11 @@ const CHECK_TIMEOUT: Duration = Duration::from_millis(500);
 /// sender waits for it.
 pub const CANCEL_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// One database, one connection to it, made when it is first needed and again when it has died.
+/// One database, and the connections of this process to it: made when they are first needed and again when they have
+/// died. A process that serves one request at a time has one.
 pub struct Database {
     connector: Connector,
-    kept: Mutex<Option<Kept>>,
-    has_connected: AtomicBool,
-    reconnects: AtomicU32,
-}
-
-struct Kept {
-    client: Arc<Client>,
-    used: Instant,
+    lending: Lending,
 }
 
 impl Database {
@@ -55,60 +49,67 @@ impl Database {
     pub fn new(config: config::Database) -> Self {
         Self {
             connector: Connector::new(config),
-            kept: Mutex::new(None),
-            has_connected: AtomicBool::new(false),
-            reconnects: AtomicU32::new(0),
+            lending: Lending::new(),
         }
     }
 
-    /// The connection, checked if it idled, made anew if it is dead.
+    /// A connection before it is needed; who comes meanwhile waits for it.
     ///
     /// # Errors
     /// No connection within [`CONNECT_TIMEOUT`].
-    pub async fn client(&self) -> Result<Arc<Client>, ConnectError> {
-        // A thawed process first lets the connection's own task see that the server hung up.
-        tokio::task::yield_now().await;
-        self.client_now().await
+    pub async fn connect_ahead(&self) -> Result<(), ConnectError> {
+        let _one = self.lending.one_connects().await;
+        let client = Box::pin(self.connector.connect()).await?;
+        self.lending.give(client);
+        Ok(())
     }
 
-    /// The same, for who has just let the connection's own task run: it waits for nothing while all is well.
+    /// A connection, checked if it idled, made anew if there is none that lives.
     ///
     /// # Errors
-    /// As [`Database::client`].
-    pub async fn client_now(&self) -> Result<Arc<Client>, ConnectError> {
-        let mut kept = self.kept.lock().await;
-        if let Some(alive) = kept.take() {
-            if alive.is_usable().await {
-                return Ok(kept
-                    .insert(Kept {
-                        used: Instant::now(),
-                        ..alive
-                    })
-                    .client
-                    .clone());
-            }
+    /// Others have all of them, or no connection can be made, within [`CONNECT_TIMEOUT`].
+    pub async fn client(&self) -> Result<Lent, ConnectError> {
+        // A thawed process first lets the connection's own task see that the server hung up.
+        tokio::task::yield_now().await;
+        let turn = self.turn(Instant::now() + CONNECT_TIMEOUT).await?;
+        self.lend(turn).await
+    }
+
+    /// The right to a connection, in the order in which they come who want one.
+    ///
+    /// # Errors
+    /// Others have all of them until then.
+    pub async fn turn(&self, until: Instant) -> Result<Turn, ConnectError> {
+        self.lending.turn(until).await
+    }
+
+    /// The connection for `turn`. While all is well nothing in it waits.
+    ///
+    /// # Errors
+    /// No connection within [`CONNECT_TIMEOUT`].
+    pub async fn lend(&self, turn: Turn) -> Result<Lent, ConnectError> {
+        if let Some(client) = self.free().await {
+            return Ok(turn.lent(client));
         }
-        let client = Arc::new(Box::pin(self.connector.connect()).await?);
-        if self.has_connected.swap(true, Ordering::Relaxed) {
-            self.reconnects.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(kept
-            .insert(Kept {
-                client,
-                used: Instant::now(),
-            })
-            .client
-            .clone())
+        Box::pin(self.connected(turn)).await
+    }
+
+    /// Takes a connection back that is as it was lent: nothing unanswered, no transaction. Any other is dropped, which
+    /// closes it, and the server rolls back.
+    pub fn keep(&self, lent: Lent) {
+        self.lending.take_back(lent);
     }
 
     /// How often a connection was made in place of one that was lost, since this was last asked.
     pub fn reconnects(&self) -> u32 {
-        self.reconnects.swap(0, Ordering::Relaxed)
+        self.lending.reconnects()
     }
 
     /// Asks the server to stop what it does on a connection whose answer did not come in time: what nobody waits for any
-    /// more must not hold locks, nor land behind an attempt that took its place. Whoever calls it drops the connection.
-    pub async fn cancel(&self, overdue: &Client) {
+    /// more must not hold locks, nor land behind an attempt that took its place. The connection is not lent again: what
+    /// is asked here could come late, and stop another's call.
+    pub async fn cancel(&self, overdue: &Lent) {
+        overdue.never_again();
         if let Ok(tls) = self.connector.tls() {
             let token = overdue.cancel_token();
             let cancelling = token.cancel_query(tls);
@@ -118,51 +119,35 @@ impl Database {
         }
     }
 
-    /// A connection that nobody else uses meanwhile, for a transaction of several calls: the one that is here where
-    /// nobody holds it, else another. Whoever ends its transaction gives it back with [`Database::keep`]; dropped, it
-    /// is closed, and the server rolls back.
-    ///
-    /// # Errors
-    /// As [`Database::client`].
-    pub async fn alone(&self) -> Result<Client, ConnectError> {
-        let mut kept = self.kept.lock().await;
-        if let Some(Kept { client, used }) = kept.take() {
-            match Arc::try_unwrap(client) {
-                Ok(client) if !client.is_closed() => return Ok(client),
-                Ok(_) => {}
-                Err(client) => *kept = Some(Kept { client, used }),
+    /// One that nobody has and that lives. What one of them did not survive while it idled, the others did not either.
+    async fn free(&self) -> Option<Client> {
+        while let Some(free) = self.lending.free() {
+            if free.client.is_closed() {
+                self.lending.lose(1);
+            } else if free.answers().await {
+                return Some(free.client);
+            } else {
+                self.lending.lose_all();
             }
         }
-        drop(kept);
-        Box::pin(self.connector.connect()).await
+        None
     }
 
-    /// Takes a connection back that was used alone; one that is here already stays.
-    pub async fn keep(&self, client: Client) {
-        self.kept.lock().await.get_or_insert_with(|| Kept {
-            client: Arc::new(client),
-            used: Instant::now(),
-        });
-    }
-
-    /// Drops a connection that failed, so that the next call makes another; one that replaced it already stays.
-    pub async fn discard(&self, failed: &Arc<Client>) {
-        let mut kept = self.kept.lock().await;
-        if kept
-            .as_ref()
-            .is_some_and(|current| Arc::ptr_eq(&current.client, failed))
-        {
-            *kept = None;
+    /// One at a time connects: whoever waited finds what the one before it made and gave back.
+    async fn connected(&self, turn: Turn) -> Result<Lent, ConnectError> {
+        let _one = self.lending.one_connects().await;
+        if let Some(client) = self.free().await {
+            return Ok(turn.lent(client));
         }
+        let client = self.connector.connect().await?;
+        self.lending.count_reconnect();
+        Ok(turn.lent(client))
     }
 }
 
-impl Kept {
-    async fn is_usable(&self) -> bool {
-        if self.client.is_closed() {
-            return false;
-        }
-        self.used.elapsed() < IDLE_BEFORE_CHECK
+impl Free {
+    async fn answers(&self) -> bool {
+        self.since.elapsed() < IDLE_BEFORE_CHECK
             || matches!(
                 tokio::time::timeout(CHECK_TIMEOUT, self.client.check_connection()).await,
                 Ok(Ok(()))

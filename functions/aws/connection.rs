@@ -3,6 +3,7 @@
 //! In: a place and a request that is signed. Out: status and body of the answer. Of signatures and errors of AWS it
 //! knows nothing.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -56,25 +57,28 @@ struct Kept {
 }
 
 impl Connections {
-    /// Sends on a kept connection, on a new one if there is none or if that turns out dead.
-    pub async fn send(&self, place: &Endpoint, exchange: &Exchange) -> Result<(u16, Bytes), Lost> {
+    /// Sends on a kept connection, on a new one if there is none or if that turns out dead. `sent` counts how often the
+    /// service may have had something of it.
+    pub async fn send(
+        &self,
+        place: &Endpoint,
+        exchange: &Exchange,
+        sent: &AtomicU32,
+    ) -> Result<(u16, Bytes), Lost> {
         // The connection's own task may have to see first that the service hung up.
         tokio::task::yield_now().await;
-        let mut is_sent = false;
         if let Some(mut sender) = self.take(place) {
-            match exchange.send(&mut sender).await {
-                Ok(answer) => {
-                    self.keep(place, sender);
-                    return Ok(answer);
-                }
-                Err(lost) => is_sent = matches!(lost, Unanswered(_)),
+            if let Ok(answer) = exchange.send(&mut sender, sent).await {
+                self.keep(place, sender);
+                return Ok(answer);
             }
         }
-        let mut sender = connect(place).await.map_err(|lost| match lost {
-            Unreached(what) if is_sent => Unanswered(what),
+        let since_then = |lost| match lost {
+            Unreached(what) if sent.load(Ordering::Relaxed) > 0 => Unanswered(what),
             other => other,
-        })?;
-        let answer = exchange.send(&mut sender).await?;
+        };
+        let mut sender = connect(place).await.map_err(since_then)?;
+        let answer = exchange.send(&mut sender, sent).await.map_err(since_then)?;
         self.keep(place, sender);
         Ok(answer)
     }
@@ -99,7 +103,11 @@ impl Connections {
 }
 
 impl Exchange {
-    async fn send(&self, sender: &mut SendRequest<Full<Bytes>>) -> Result<(u16, Bytes), Lost> {
+    async fn send(
+        &self,
+        sender: &mut SendRequest<Full<Bytes>>,
+        sent: &AtomicU32,
+    ) -> Result<(u16, Bytes), Lost> {
         let lost = |_| Unanswered("the connection to the service was lost");
         let mut request = Request::builder().method(self.method).uri(&self.path);
         for (name, value) in &self.headers {
@@ -110,6 +118,7 @@ impl Exchange {
             .map_err(|_| Unreached("the request cannot be written"))?;
         let dead = |_| Unreached("the connection to the service was closed");
         sender.ready().await.map_err(dead)?;
+        sent.fetch_add(1, Ordering::Relaxed);
         let answer = sender.send_request(request).await.map_err(lost)?;
         let status = answer.status().as_u16();
         let body = Limited::new(answer.into_body(), ANSWER_BYTES).collect().await;

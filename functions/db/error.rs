@@ -12,6 +12,8 @@ use super::CONNECT_TIMEOUT;
 /// Why there is no connection.
 #[derive(Debug)]
 pub enum ConnectError {
+    /// Other calls of this process have all the connections that it may have; none was looked for.
+    Busy,
     /// Nothing answered in time.
     TimedOut,
     /// The network, TLS, or authority said no.
@@ -57,6 +59,10 @@ impl ConnectError {
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Busy => f.write_str(
+                "other calls of this process have all of its connections: look for locks and load, or lower \
+                 AWS_LAMBDA_MAX_CONCURRENCY",
+            ),
             Self::TimedOut => write!(
                 f,
                 "no connection to the database within {} s: check DB_HOST, DB_PORT and the security group",

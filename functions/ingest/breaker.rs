@@ -40,6 +40,8 @@ pub enum Found {
     There,
     /// It did not, or not as one that works.
     Away,
+    /// Nobody got as far as asking it.
+    Nothing,
 }
 
 /// Remembers what was found.
@@ -75,7 +77,11 @@ impl Breaker {
         }
         if way == Way::FindOut {
             self.finding_out_since = None;
-        } else if self.closed_until.is_some() {
+        }
+        if found == Found::Nothing {
+            return;
+        }
+        if way != Way::FindOut && self.closed_until.is_some() {
             // One who had gone before it was known: no news, and no reason to wait longer.
             return;
         }
@@ -99,7 +105,7 @@ mod tests {
         Tells(u64, Found),
         Finds(u64, Found),
     }
-    use Found::{Away, There};
+    use Found::{Away, Nothing, There};
     use Step::{Asks, Finds, Tells};
     use Way::{FindOut, Go, Spare};
 
@@ -176,6 +182,18 @@ mod tests {
                     Finds(4_000, Away),
                     Asks(5_999, Spare),
                     Asks(6_000, FindOut),
+                ],
+            ),
+            (
+                "who did not get as far leaves it to the next",
+                &[
+                    Tells(0, Away),
+                    Tells(0, Nothing),
+                    Asks(1, Go),
+                    Tells(1, Away),
+                    Asks(251, FindOut),
+                    Finds(252, Nothing),
+                    Asks(252, FindOut),
                 ],
             ),
             (

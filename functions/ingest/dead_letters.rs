@@ -81,14 +81,13 @@ pub async fn act(action: Action, queue: Option<&Queue>) -> Report {
     let Some(queue) = queue else {
         return failed("this function has no queue; set QUEUE_URL and DEAD_LETTERS_URL".to_owned());
     };
-    let done = match action {
+    match action {
         Action::List => list(queue).await,
         Action::Replay => replay(queue).await,
         Action::Doctor | Action::Unknown(_) => {
-            Err("action must be dead_letters, replay_dead_letters or doctor".to_owned())
+            failed("action must be dead_letters, replay_dead_letters or doctor".to_owned())
         }
-    };
-    done.unwrap_or_else(failed)
+    }
 }
 
 fn failed(error: String) -> Report {
@@ -98,10 +97,23 @@ fn failed(error: String) -> Report {
     }
 }
 
-async fn list(queue: &Queue) -> Result<Report, String> {
-    let until = Instant::now() + TIME;
-    let dead_letters = Some(queue.dead_letters().await?);
+async fn list(queue: &Queue) -> Report {
     let mut seen = Vec::new();
+    let (dead_letters, looked) = match queue.dead_letters().await {
+        Ok(count) => (Some(count), look(queue, &mut seen).await),
+        Err(why) => (None, Err(why)),
+    };
+    Report {
+        ok: looked.is_ok(),
+        dead_letters,
+        shown: seen.iter().take(SHOWN_MAX).map(shown).collect(),
+        error: looked.err(),
+        ..Report::default()
+    }
+}
+
+async fn look(queue: &Queue, seen: &mut Vec<Received>) -> Result<(), String> {
+    let until = Instant::now() + TIME;
     while seen.len() < SHOWN_MAX && Instant::now() < until {
         let more = queue.dead(LOOKED_AT).await?;
         if more.is_empty() {
@@ -109,13 +121,7 @@ async fn list(queue: &Queue) -> Result<Report, String> {
         }
         seen.extend(more);
     }
-    queue.let_rest(&seen).await?;
-    Ok(Report {
-        ok: true,
-        dead_letters,
-        shown: seen.iter().take(SHOWN_MAX).map(shown).collect(),
-        ..Report::default()
-    })
+    queue.let_rest(seen).await
 }
 
 fn shown(message: &Received) -> DeadLetter {
@@ -130,27 +136,37 @@ fn shown(message: &Received) -> DeadLetter {
     }
 }
 
-/// First sent, then deleted: one that comes twice is stored once.
-async fn replay(queue: &Queue) -> Result<Report, String> {
-    let until = Instant::now() + TIME;
+async fn replay(queue: &Queue) -> Report {
     let mut replayed = 0;
+    let done = send_all(queue, &mut replayed).await;
+    let counted = queue.dead_letters().await;
+    Report {
+        ok: done.is_ok() && counted.is_ok(),
+        replayed: Some(replayed),
+        dead_letters: counted.as_ref().ok().copied(),
+        error: done.err().or(counted.err()),
+        ..Report::default()
+    }
+}
+
+/// First sent, then deleted: one that comes twice is stored once.
+async fn send_all(queue: &Queue, replayed: &mut usize) -> Result<(), String> {
+    let until = Instant::now() + TIME;
     while Instant::now() < until {
         let messages = queue.dead(LOOKED_AT).await?;
         if messages.is_empty() {
             break;
         }
-        for message in &messages {
+        for (place, message) in messages.iter().enumerate() {
+            if Instant::now() >= until {
+                return queue.let_rest(&messages[place..]).await;
+            }
             queue.send_once_more(&message.body).await?;
+            *replayed += 1;
             queue.forget_dead(message).await?;
-            replayed += 1;
         }
     }
-    Ok(Report {
-        ok: true,
-        dead_letters: Some(queue.dead_letters().await?),
-        replayed: Some(replayed),
-        ..Report::default()
-    })
+    Ok(())
 }
 
 #[cfg(test)]

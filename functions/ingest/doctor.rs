@@ -29,7 +29,10 @@ pub async fn examine(database: &Database, queue: Option<&Queue>) -> Examined {
         "variables",
         Finding::ok("all that ingest reads can be understood"),
     );
-    let connected = database.client().await.map(|_| "connected".to_owned());
+    let connected = database.client().await.map(|client| {
+        database.keep(client);
+        "connected".to_owned()
+    });
     let ask = "ask migrate what stands in the way: {\"action\":\"doctor\"} of the migrate function; if nothing does there, it is \
                what migrate goes past: this login's secret, or the proxy, whose security group must let ingest in on port 5432";
     match page.write(

@@ -263,6 +263,7 @@ impl Fault {
     /// A word for alarms.
     pub fn tag(&self) -> &'static str {
         match self {
+            Self::Connect(ConnectError::Busy) => "busy",
             Self::Connect(_) => "no_connection",
             Self::ConnectionLost(_) => "connection_lost",
             Self::TimedOut => "timed_out",
@@ -270,20 +271,6 @@ impl Fault {
             Self::NoRoom => "no_room",
             Self::Unexpected(_) => "unexpected",
             Self::Spared => "spared",
-        }
-    }
-
-    /// Whether it says that there is no database that works, and nothing about what was sent to it: connections, rights,
-    /// names, transactions, resources, and what an operator or the system does.
-    pub fn is_away(&self) -> bool {
-        const CLASSES: [&str; 11] = ["08", "25", "28", "3D", "3F", "40", "42", "53", "55", "57", "58"];
-        match self {
-            Self::Connect(_) | Self::ConnectionLost(_) | Self::TimedOut | Self::Spared => true,
-            Self::Database { sqlstate, .. } => sqlstate
-                .code()
-                .get(..2)
-                .is_some_and(|class| CLASSES.contains(&class)),
-            Self::Unexpected(_) | Self::NoRoom => false,
         }
     }
 

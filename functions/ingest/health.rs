@@ -1,6 +1,6 @@
 //! Whether the database answers, for the operator's probe.
 //!
-//! The question is an empty message on the connection that beacons use; it names no table, and the answer says yes
+//! The question is an empty message on a connection that beacons use; it names no table, and the answer says yes
 //! or no and nothing about the server.
 
 use std::time::Duration;
@@ -16,14 +16,11 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 pub async fn ready(database: &Database) -> Result<(), Fault> {
     let client = database.client().await.map_err(Fault::Connect)?;
     match tokio::time::timeout(ANSWER_TIMEOUT, client.check_connection()).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => {
-            database.discard(&client).await;
-            Err(Fault::ConnectionLost(error.to_string()))
+        Ok(Ok(())) => {
+            database.keep(client);
+            Ok(())
         }
-        Err(_) => {
-            database.discard(&client).await;
-            Err(Fault::TimedOut)
-        }
+        Ok(Err(error)) => Err(Fault::ConnectionLost(error.to_string())),
+        Err(_) => Err(Fault::TimedOut),
     }
 }

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::blame::Blame;
 use super::breaker::{Breaker, Found, Way};
 use super::failure::{Failure, Fault, RefusedEvent};
 use super::landing::{Effort, Landed, Landing, Server, LANDING_TIMEOUT};
 use super::queue::{Queue, Requests};
 use crate::aws::Aws;
-use crate::db::Database;
+use crate::db::{ConnectError, Database};
 
 /// How long the database is tried where there is a queue: one statement up to its time-out, and a new connection, so
 /// that the queue has three of the function's ten seconds, and the answer two.
@@ -120,7 +121,8 @@ impl<S: Server, R: Requests> Keeper<S, R> {
         }
         let landed = landing.land(&self.database, patience, effort).await;
         let found = match &landed {
-            Err(Failure::Fault(fault)) if fault.is_away() => Found::Away,
+            Err(Failure::Fault(Fault::Connect(ConnectError::Busy))) => Found::Nothing,
+            Err(Failure::Fault(fault)) if fault.blame() == Blame::Database => Found::Away,
             _ => Found::There,
         };
         self.breaker().tell(self.database.now(), way, found, self.spread);

@@ -74,7 +74,7 @@ pub struct Effort {
     pub calls: u32,
     /// Time spent on connections and calls.
     pub database: Duration,
-    /// Whether a call went out that was not answered: what it asked for may be done.
+    /// Whether a call went out and nothing that can be understood came back: what it asked for may be done.
     pub is_unanswered: bool,
     /// Tags of what was done beside the straight path.
     pub detours: Vec<&'static str>,
@@ -125,7 +125,12 @@ impl Landing<'_> {
             return Ok(landed);
         }
         match course.call(&self.beacon.events).await? {
-            Called::Answered(answer) => self.count(&mut landed, &self.beacon.events, &answer)?,
+            Called::Answered(answer) => {
+                let counted = self.count(&mut landed, &self.beacon.events, &answer);
+                // It answers for a commit: that it cannot be understood says nothing of what is stored.
+                course.effort.is_unanswered |= counted.is_err();
+                counted?;
+            }
             Called::RefusedForAnEvent => return Box::pin(isolation::isolate(&mut course)).await,
         }
         Ok(landed)

@@ -34,6 +34,7 @@ mod plants;
 pub mod explain;
 pub mod health;
 pub mod failure;
+mod blame;
 pub mod limits;
 pub mod reply;
 mod account;
@@ -133,7 +134,7 @@ impl Ingest {
 
     /// Connects ahead of the first request. A database that is away costs the start nothing but this line.
     pub async fn connect_ahead(&self) {
-        let connecting = self.keeper.database.client().await;
+        let connecting = self.keeper.database.connect_ahead().await;
         account::connected_ahead(&self.log, connecting.err());
     }
 

@@ -15,11 +15,12 @@ mod queue;
 mod promises;
 mod story;
 
+use super::replay::REPLAY_TIMEOUT;
 use choices::Choices;
-use story::Kind::{Named, Nameless, Odd};
+use story::Kind::{Named, Nameless, Odd, Poison};
 use story::Order::{AtOnce, OneByOne};
 use story::Plot;
-use world::Weather::{Away, Fair, Slow};
+use world::Weather::{Away, Fair, Slow, SlowQueue};
 use world::World;
 
 const PLOTS: &[Plot] = &[
@@ -72,6 +73,14 @@ const PLOTS: &[Plot] = &[
         depth: 2,
     },
     Plot {
+        label: "a fault of one's own",
+        beacons: &[&[Poison], &[Named]],
+        weather: Fair,
+        has_queue: true,
+        order: OneByOne,
+        depth: 1,
+    },
+    Plot {
         label: "two at once",
         beacons: &[&[Named], &[Nameless]],
         weather: Fair,
@@ -97,6 +106,19 @@ fn whatever_befalls_a_beacon_what_is_acknowledged_is_kept_and_nothing_is_stored_
         states += told.states.len();
     }
     println!("in all {paths} paths, {states} states");
+}
+
+/// A batch that is not answered in time is delivered again, whatever became of its messages: their copies would multiply.
+#[test]
+fn a_batch_of_the_queue_is_done_in_time_however_slow_the_queue_is() {
+    let world = Rc::new(World::new(Choices::new(0), SlowQueue, Instant::now()));
+    let (seconds, kept, copies) = story::replay_junk(10, &world);
+    assert!(seconds <= REPLAY_TIMEOUT.as_secs(), "{seconds} s");
+    // The one that was cut off is both.
+    assert!(
+        copies > 1 && kept + copies <= 10 + 1,
+        "{kept} kept, {copies} copies"
+    );
 }
 
 fn explore(plot: &Plot) -> Choices {

@@ -24,6 +24,9 @@ pub use parts::TEXT_MAX_BYTES;
 /// The attribute that counts how often the database refused a message.
 pub const REFUSALS: &str = "refusals";
 
+/// The attribute that counts how often a message was too old for a fault that may be its own.
+pub const FAULTS: &str = "faults";
+
 /// The attribute that says why a dead letter is one.
 pub const REASON: &str = "reason";
 
@@ -31,10 +34,19 @@ pub const REASON: &str = "reason";
 pub const TAKE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Any other call, or a set of them that belong together.
-const CALL_TIMEOUT: Duration = Duration::from_secs(3);
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Messages that one call may speak of (Amazon SQS API reference).
 pub const BATCH_MAX: usize = 10;
+
+/// How a message fared before; it travels with it.
+#[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq)]
+pub struct Tries {
+    /// How often it was refused.
+    pub refusals: u32,
+    /// How often it was too old for a fault that may be its own.
+    pub faults: u32,
+}
 
 /// Two queues and the way to them.
 pub struct Queue<R = Aws> {
@@ -145,30 +157,33 @@ impl<R: Requests> Queue<R> {
         Ok(())
     }
 
-    /// Sends a message that was refused round once more.
+    /// Sends a message round once more, with how it fared.
     ///
     /// # Errors
-    /// It was not accepted; in words for the operator.
-    pub async fn send_again(&self, text: &str, refusals: u32, after: Duration) -> Result<(), String> {
-        let attributes = [(REFUSALS, "Number", refusals.to_string())];
-        let sent = self.send(&self.url, text, &attributes, after, CALL_TIMEOUT).await;
+    /// It was not accepted in time; in words for the operator.
+    pub async fn send_again(
+        &self,
+        text: &str,
+        tries: Tries,
+        after: Duration,
+        within: Duration,
+    ) -> Result<(), String> {
+        let attributes = [
+            (REFUSALS, "Number", tries.refusals.to_string()),
+            (FAULTS, "Number", tries.faults.to_string()),
+        ];
+        let sent = self.send(&self.url, text, &attributes, after, within).await;
         sent.map_err(|error| told(&error))
     }
 
     /// Puts a message among the dead letters.
     ///
     /// # Errors
-    /// It was not accepted; in words for the operator.
-    pub async fn lay_to_rest(&self, text: &str, reason: &str) -> Result<(), String> {
+    /// It was not accepted in time; in words for the operator.
+    pub async fn lay_to_rest(&self, text: &str, reason: &str, within: Duration) -> Result<(), String> {
         let attributes = [(REASON, "String", reason.to_owned())];
         let sent = self
-            .send(
-                &self.dead_letters_url,
-                text,
-                &attributes,
-                Duration::ZERO,
-                CALL_TIMEOUT,
-            )
+            .send(&self.dead_letters_url, text, &attributes, Duration::ZERO, within)
             .await;
         sent.map_err(|error| told(&error))
     }
@@ -187,15 +202,16 @@ impl<R: Requests> Queue<R> {
     /// Says when messages that stay in the queue are to come again.
     ///
     /// # Errors
-    /// The queue does not know of it; in words for the operator.
-    pub async fn put_back(&self, messages: &[PutBack]) -> Result<(), String> {
-        self.make_visible(&self.url, messages).await
+    /// The queue does not know of it in time; in words for the operator.
+    pub async fn put_back(&self, messages: &[PutBack], within: Duration) -> Result<(), String> {
+        self.make_visible(&self.url, messages, within).await
     }
 
-    async fn make_visible(&self, url: &str, messages: &[PutBack]) -> Result<(), String> {
+    async fn make_visible(&self, url: &str, messages: &[PutBack], within: Duration) -> Result<(), String> {
         for some in messages.chunks(BATCH_MAX) {
             let body = json!({ "QueueUrl": url, "Entries": some });
-            self.ask("ChangeMessageVisibilityBatch", &body).await?;
+            let told_it = self.call("ChangeMessageVisibilityBatch", &body, within).await;
+            told_it.map_err(|error| told(&error))?;
         }
         Ok(())
     }

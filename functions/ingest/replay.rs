@@ -2,12 +2,13 @@
 //!
 //! In: what the queue handed over. Out: which messages it must keep, and one line of the log. A message bears all that
 //! its rows need, so that it lands as it would have on the day it was sent. Once the database is found away the
-//! rest is put back untried; a message that is none of ours costs its neighbours nothing.
+//! rest is put back untried; what is wrong with one message costs its neighbours nothing.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
 
+use super::blame::Blame;
 use super::failure::{Failure, Fault};
 use super::keeper::Keeper;
 use super::landing::{Effort, Landed, Landing, Server};
@@ -21,11 +22,21 @@ pub use delivery::{deliveries, Delivery};
 
 use decision::Next;
 
-/// All landings of one batch: with three seconds for what the queue is told, below the function's ten.
-const REPLAY_TIMEOUT: Duration = Duration::from_secs(6);
+/// All landings of one batch.
+pub const LANDINGS_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// The same, with the copies of messages that failed. One that is cut off may be in the queue, and its message comes again:
+/// two where there was one. So none is begun that has not the time of a slow queue, [`LEAST_FOR_A_COPY`].
+pub const COPIES_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// The same, with the word of when the others are to come again: all of a batch, with one of the function's ten seconds
+/// left for the answer. A function that is ended before that has done nothing with any message, whatever it did.
+pub const REPLAY_TIMEOUT: Duration = Duration::from_secs(9);
 
 /// A landing is not begun with less time than one statement may take.
 const LEAST_PATIENCE: Duration = Duration::from_secs(3);
+
+const LEAST_FOR_A_COPY: Duration = Duration::from_secs(1);
 
 /// Messages that were not tried come again so soon.
 const NOT_TRIED: Duration = Duration::from_secs(1);
@@ -56,11 +67,11 @@ pub struct Replayed {
     pub quarantined: usize,
     /// Events that were there already.
     pub duplicate: usize,
-    /// Messages that come again because the database is away.
+    /// Messages that come again as they are: the database is away, or a fault may be their own and may pass.
     pub put_back: usize,
     /// How long the oldest message that the queue keeps has been in it.
     pub oldest_kept: Duration,
-    /// Messages that come again because they were refused.
+    /// Messages that come again as copies with new counts: they were refused.
     pub refused: usize,
     /// Messages that were put among the dead letters.
     pub dead_letters: usize,
@@ -87,7 +98,7 @@ pub async fn replay<S: Server, R: Requests>(
 ) -> (Kept, Replayed) {
     let mut replay = Replay {
         keeper,
-        until: keeper.database.now() + REPLAY_TIMEOUT,
+        began: keeper.database.now(),
         is_away: false,
         put_back: Vec::new(),
         failures: Vec::new(),
@@ -103,7 +114,7 @@ pub async fn replay<S: Server, R: Requests>(
     if let (Some(queue), false) = (&keeper.queue, replay.put_back.is_empty()) {
         // Without it they come again when the queue's own time is over.
         effort.queue_error = queue
-            .put_back(&replay.put_back)
+            .put_back(&replay.put_back, replay.left(REPLAY_TIMEOUT))
             .await
             .err()
             .or(effort.queue_error.take());
@@ -114,7 +125,7 @@ pub async fn replay<S: Server, R: Requests>(
 
 struct Replay<'k, S, R> {
     keeper: &'k Keeper<S, R>,
-    until: Instant,
+    began: Instant,
     is_away: bool,
     put_back: Vec<PutBack>,
     failures: Vec<Failed>,
@@ -131,33 +142,30 @@ impl<S: Server, R: Requests> Replay<'_, S, R> {
                     sqlstate: None,
                     why: format!("a message cannot be read: {why}"),
                 });
-                return decision::not_understood(delivery.refusals);
+                return decision::not_understood(delivery.tries);
             }
         };
         let age = delivery.age(SystemTime::now());
-        let next = |failure| decision::next(failure, delivery.receives, delivery.refusals, age);
+        let next = |failure| decision::next(failure, delivery.receives, delivery.tries, age);
         if self.is_away {
             return next(Some(&Fault::Spared.into()));
         }
-        let now = self.keeper.database.now();
-        let patience = self.until.saturating_duration_since(now);
+        let patience = self.left(LANDINGS_TIMEOUT);
         if patience < LEAST_PATIENCE {
             return Next::PutBack(NOT_TRIED);
         }
         let landing = Landing {
             stamp: &message.stamp,
             beacon: &message.beacon,
-            began: now,
+            began: self.keeper.database.now(),
         };
         let mut own = Effort::default();
         let landed = self.keeper.land(&landing, patience, &mut own).await;
         effort.add(own);
+        self.is_away = landed.as_ref().err().is_some_and(is_nobodys);
         match &landed {
             Ok(landed) => self.done.count(landed),
-            Err(failure) => {
-                self.is_away = matches!(failure, Failure::Fault(fault) if fault.is_away());
-                self.done.failure = Some(told(failure));
-            }
+            Err(failure) => self.done.failure = Some(told(failure)),
         }
         next(landed.as_ref().err())
     }
@@ -168,30 +176,50 @@ impl<S: Server, R: Requests> Replay<'_, S, R> {
         };
         match next {
             Next::Forget => {}
-            Next::PutBack(after) => {
-                self.done.put_back += 1;
-                let place = self.put_back.len();
-                self.put_back.push(PutBack::of(delivery, place, after));
-                self.keep(delivery);
-            }
-            Next::Again { refusals, after } => {
-                self.done.refused += 1;
-                let sent = queue.send_again(&delivery.text, refusals, after).await;
-                self.keep_unless(delivery, sent, effort);
+            Next::PutBack(after) => self.put_back(delivery, after),
+            Next::Again { tries, after } => {
+                let Some(within) = self.time_for_a_copy() else {
+                    return self.put_back(delivery, NOT_TRIED);
+                };
+                let sent = queue.send_again(&delivery.text, tries, after, within).await;
+                self.done.refused += self.forget_if(delivery, sent, effort);
             }
             Next::Rest { reason } => {
-                self.done.dead_letters += 1;
-                let sent = queue.lay_to_rest(&delivery.text, &reason).await;
-                self.keep_unless(delivery, sent, effort);
+                let Some(within) = self.time_for_a_copy() else {
+                    return self.put_back(delivery, NOT_TRIED);
+                };
+                let sent = queue.lay_to_rest(&delivery.text, &reason, within).await;
+                self.done.dead_letters += self.forget_if(delivery, sent, effort);
             }
         }
     }
 
-    /// A copy is in a queue before this one is forgotten; should both come, their rows are the same.
-    fn keep_unless(&mut self, delivery: &Delivery<'_>, sent: Result<(), String>, effort: &mut Effort) {
-        if let Err(why) = sent {
-            effort.queue_error = Some(why);
-            self.keep(delivery);
+    fn put_back(&mut self, delivery: &Delivery<'_>, after: Duration) {
+        self.done.put_back += 1;
+        let place = self.put_back.len();
+        self.put_back.push(PutBack::of(delivery, place, after));
+        self.keep(delivery);
+    }
+
+    /// What is left of a time that began with the batch.
+    fn left(&self, timeout: Duration) -> Duration {
+        (self.began + timeout).saturating_duration_since(self.keeper.database.now())
+    }
+
+    fn time_for_a_copy(&self) -> Option<Duration> {
+        let left = self.left(COPIES_TIMEOUT).min(queue::CALL_TIMEOUT);
+        (left >= LEAST_FOR_A_COPY).then_some(left)
+    }
+
+    /// A copy is in a queue before this one is forgotten; should both come, their rows are the same. How many were.
+    fn forget_if(&mut self, delivery: &Delivery<'_>, sent: Result<(), String>, effort: &mut Effort) -> usize {
+        match sent {
+            Ok(()) => 1,
+            Err(why) => {
+                effort.queue_error = Some(why);
+                self.keep(delivery);
+                0
+            }
         }
     }
 
@@ -209,6 +237,17 @@ impl Replayed {
         self.stored += landed.stored;
         self.quarantined += landed.quarantined.len();
         self.duplicate += landed.duplicates.len();
+    }
+}
+
+/// Without a connection no other message fares better. An answer may be for this one alone: it is the breaker that hears
+/// of the second such answer in a row, and then spares the database.
+fn is_nobodys(failure: &Failure) -> bool {
+    match failure {
+        Failure::Fault(fault) | Failure::Uncertain(fault) => {
+            fault.blame() == Blame::Database && !fault.is_answer()
+        }
+        Failure::Refused(_) => false,
     }
 }
 

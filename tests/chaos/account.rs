@@ -39,6 +39,8 @@ pub struct Attempt {
     pub counts: Counts,
     /// The fault at its end.
     pub during: Option<Kind>,
+    /// Whether something happened meanwhile that explains why nobody knows what became of it.
+    pub is_explained: bool,
 }
 
 /// Events by what became of each, as the sender was told.
@@ -120,6 +122,14 @@ impl Told {
 
     pub fn is_acknowledged(&self) -> bool {
         matches!(self, Self::Stored { .. } | Self::Queued { .. })
+    }
+
+    /// Whether the event of this place was there already.
+    pub fn is_duplicate(&self, place: usize) -> bool {
+        match self {
+            Self::Stored { duplicates, .. } => duplicates.iter().any(|(index, _)| *index == place),
+            _ => false,
+        }
     }
 
     /// Whether the events may be stored though nobody said so.

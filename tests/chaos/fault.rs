@@ -1,5 +1,14 @@
 //! What may go wrong, by kind.
 
+/// What a world keeps while its database is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeps {
+    /// A queue.
+    All,
+    /// Its senders are told so.
+    Nothing,
+}
+
 /// A kind of fault. Its place in [`Kind::ALL`] is its line in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -16,6 +25,7 @@ pub enum Kind {
     DiskFull,
     ReadOnly,
     AuditHangs,
+    QueueDenies,
     QueueError,
     QueueCut,
     DoubleDelivery,
@@ -25,7 +35,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::CutBeforeSend,
         Self::CutBeforeAnswer,
         Self::CutAfterCommit,
@@ -39,6 +49,7 @@ impl Kind {
         Self::DiskFull,
         Self::ReadOnly,
         Self::AuditHangs,
+        Self::QueueDenies,
         Self::QueueError,
         Self::QueueCut,
         Self::DoubleDelivery,
@@ -46,6 +57,26 @@ impl Kind {
         Self::Delay,
         Self::FunctionKilled,
     ];
+
+    /// Those that a world without a queue has, each once.
+    pub const ALONE: [Self; 6] = [
+        Self::ReadOnly,
+        Self::CutBeforeAnswer,
+        Self::TooManyConnections,
+        Self::CutAfterCommit,
+        Self::Restarted,
+        Self::Locked,
+    ];
+
+    /// Whether a sender may be told while it lasts that nobody knows: something was cut between send and answer, and
+    /// neither the database nor a queue said afterwards what became of it.
+    pub fn may_hide(self, keeps: Keeps) -> bool {
+        match self {
+            Self::QueueDenies | Self::QueueError | Self::QueueCut | Self::FunctionKilled => true,
+            Self::ReadOnly => false,
+            _ => keeps == Keeps::Nothing,
+        }
+    }
 
     pub fn name(self) -> &'static str {
         match self {
@@ -62,6 +93,7 @@ impl Kind {
             Self::DiskFull => "disk full",
             Self::ReadOnly => "read-only failover",
             Self::AuditHangs => "audit function hangs",
+            Self::QueueDenies => "database away, queue says no",
             Self::QueueError => "database away, queue answers 500",
             Self::QueueCut => "database away, queue cut",
             Self::DoubleDelivery => "double delivery",

@@ -3,12 +3,11 @@
 use std::future::Future;
 use std::time::Duration;
 
-use super::door;
-use super::fault::Kind;
+use super::fault::{Keeps, Kind};
 use super::seed::Seed;
 use super::server;
 use super::source;
-use super::support::wait;
+use super::support::{door, wait};
 use super::wire::{Fate, Held, Stage};
 use super::world::{World, LOGIN};
 
@@ -58,6 +57,7 @@ pub async fn inject(world: &World, kind: Kind, seed: &mut Seed, lengths: &Length
         Kind::DiskFull => full(world).await,
         Kind::ReadOnly => read_only(world).await,
         Kind::AuditHangs => audit_hangs(world).await,
+        Kind::QueueDenies => queue(world, door::Manner::Denies).await,
         Kind::QueueError => {
             queue(
                 world,
@@ -163,8 +163,12 @@ async fn too_many(world: &World) -> bool {
     let before = world.account.detours();
     let limit = format!("alter role {LOGIN} connection limit");
     admin.batch_execute(&format!("{limit} 0")).await.unwrap();
-    let is_hit =
-        cut(world, Stage::BeforeSend).await && seen(|| async { world.account.detours() > before }).await;
+    // Where no queue takes it afterwards, one that is stored is told that nobody knows.
+    let stage = match world.keeps {
+        Keeps::All => Stage::BeforeSend,
+        Keeps::Nothing => Stage::Committed,
+    };
+    let is_hit = cut(world, stage).await && seen(|| async { world.account.detours() > before }).await;
     admin.batch_execute(&format!("{limit} -1")).await.unwrap();
     is_hit
 }
@@ -183,14 +187,14 @@ async fn full(world: &World) -> bool {
 async fn read_only(world: &World) -> bool {
     const REFUSED: &str = "in a read-only transaction";
     let admin = world.admin().await;
-    let before = told(world, REFUSED);
+    let (before, detours) = (told(world, REFUSED), world.account.detours());
     for sql in [
         "alter system set default_transaction_read_only = on",
         "select pg_reload_conf()",
     ] {
         admin.batch_execute(sql).await.unwrap();
     }
-    let is_hit = seen(|| async { told(world, REFUSED) > before }).await;
+    let is_hit = seen(|| async { told(world, REFUSED) > before && world.account.detours() > detours }).await;
     for sql in [
         "set default_transaction_read_only = off",
         "alter system reset default_transaction_read_only",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::account::Attempt;
-use super::fault::Kind;
+use super::fault::{Keeps, Kind};
 use super::inject::{inject, Lengths};
 use super::reconcile::{self, Rows};
 use super::seed::Seed;
@@ -38,6 +38,7 @@ pub struct Lane {
     seed: Seed,
     lengths: Lengths,
     progress: Arc<Progress>,
+    keeps: Keeps,
 }
 
 /// What a lane found.
@@ -50,8 +51,15 @@ pub struct Told {
 }
 
 impl Lane {
-    pub fn new(faults: Vec<Kind>, seed: Seed, lengths: Lengths, progress: Arc<Progress>) -> Self {
+    pub fn new(
+        faults: Vec<Kind>,
+        seed: Seed,
+        lengths: Lengths,
+        progress: Arc<Progress>,
+        keeps: Keeps,
+    ) -> Self {
         Self {
+            keeps,
             faults,
             seed,
             lengths,
@@ -60,7 +68,7 @@ impl Lane {
     }
 
     pub async fn run(mut self) -> Told {
-        let world = Arc::new(World::new().await);
+        let world = Arc::new(World::new(self.keeps).await);
         let mut tasks = world.run(&self.seed);
         self.recovered(&world, Instant::now()).await;
         let mut episodes = Vec::new();

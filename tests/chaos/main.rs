@@ -16,7 +16,6 @@ mod seed;
 mod fault;
 mod call;
 mod wire;
-mod door;
 mod disk;
 mod sandbox;
 mod server;
@@ -36,7 +35,8 @@ mod support;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use lane::{Lane, Progress};
+use fault::{Keeps, Kind};
+use lane::Progress;
 use reconcile::Verdict;
 use report::Report;
 use settings::Settings;
@@ -62,11 +62,11 @@ fn main() -> ExitCode {
 
 async fn run(settings: &Settings) -> Report {
     println!(
-        "chaos: seed {}, {} faults of each kind, {} worlds",
+        "chaos: seed {}, {} faults of each kind, {} worlds and one without a queue",
         settings.seed, settings.faults, settings.worlds
     );
     let faults = settings.plan();
-    let progress = Arc::new(Progress::new(faults.len()));
+    let progress = Arc::new(Progress::new(faults.len() + Kind::ALONE.len()));
     let mut lanes = JoinSet::new();
     for place in 0..settings.worlds {
         let own = faults
@@ -75,9 +75,10 @@ async fn run(settings: &Settings) -> Report {
             .step_by(settings.worlds)
             .copied()
             .collect();
-        let lane = Lane::new(own, settings.seed_of(place), settings.lengths(), progress.clone());
-        lanes.spawn(lane.run());
+        lanes.spawn(settings.lane(own, place, &progress, Keeps::All).run());
     }
+    let alone = settings.lane(Kind::ALONE.to_vec(), settings.worlds, &progress, Keeps::Nothing);
+    lanes.spawn(alone.run());
     let mut verdict = Verdict::default();
     let mut episodes = Vec::new();
     while let Some(ended) = lanes.join_next().await {

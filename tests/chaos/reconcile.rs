@@ -30,6 +30,8 @@ pub struct Verdict {
     pub twice: Vec<String>,
     /// Stored though all who sent it were told that nothing was, or sent by nobody.
     pub uninvited: Vec<String>,
+    /// Nobody knows what became of it, and nothing happened that explains why.
+    pub unexplained: Vec<String>,
     /// Sums of metrics that are not what the senders were told.
     pub miscounted: Vec<String>,
     /// Events whose sender does not know, and how many of them are stored, by the fault at that time.
@@ -52,7 +54,8 @@ pub async fn stored(world: &World) -> (Rows, HashSet<String>) {
         let body: serde_json::Value = serde_json::from_str(letter["Body"].as_str()?).ok()?;
         Some(body["receipt"].as_str()?.to_owned())
     };
-    (rows, dead.iter().filter_map(receipt).collect())
+    let receipts = dead.iter().map(|letter| receipt(letter).unwrap_or_default());
+    (rows, receipts.collect())
 }
 
 impl Verdict {
@@ -62,17 +65,32 @@ impl Verdict {
         self.dead_letters += dead.len();
         let mut acknowledged: HashSet<&str> = HashSet::new();
         let mut open: HashMap<&str, Option<Kind>> = HashMap::new();
+        let mut sent: HashMap<&str, usize> = HashMap::new();
+        for mark in attempts.iter().flat_map(|attempt| &attempt.marks) {
+            *sent.entry(mark).or_default() += 1;
+        }
         for attempt in attempts {
             self.events += attempt.marks.len();
             self.count(&attempt.told);
             for (place, mark) in attempt.marks.iter().enumerate() {
+                let was_sent_before =
+                    acknowledged.contains(mark.as_str()) || open.contains_key(mark.as_str());
+                if attempt.told.is_duplicate(place) && !was_sent_before {
+                    self.uninvited.push(format!("{mark} by an earlier attempt"));
+                }
                 if attempt.told.is_acknowledged() {
                     acknowledged.insert(mark);
                 }
                 if attempt.told.is_open() {
                     open.insert(mark, attempt.during);
                 }
-                if let Err(why) = is_kept(attempt, place, rows, dead) {
+                if attempt.told.is_open() && !attempt.is_explained {
+                    let during = attempt.during.map(Kind::name);
+                    self.unexplained
+                        .push(format!("{mark} ({during:?}): {:?}", attempt.told));
+                }
+                let is_sent_once = sent.get(mark.as_str()) == Some(&1);
+                if let Err(why) = is_kept(attempt, place, rows, dead, is_sent_once) {
                     self.lost
                         .push(format!("{mark} ({:?}): {why}", attempt.during.map(Kind::name)));
                 }
@@ -105,13 +123,27 @@ impl Verdict {
     }
 
     pub fn is_good(&self) -> bool {
-        let all = [&self.lost, &self.twice, &self.uninvited, &self.miscounted];
-        all.iter().all(|faults| faults.is_empty())
+        let all = [
+            &self.lost,
+            &self.twice,
+            &self.uninvited,
+            &self.unexplained,
+            &self.miscounted,
+        ];
+        // Every key is known and every event can be stored: no message has a reason to rest. And unless somebody was told
+        // that nothing is stored, that was never seen to be true.
+        all.iter().all(|faults| faults.is_empty()) && self.dead_letters == 0 && self.unavailable > 0
     }
 }
 
 /// Whether an event is where its sender was told that it is; whoever was told nothing is content.
-fn is_kept(attempt: &Attempt, place: usize, rows: &Rows, dead: &HashSet<String>) -> Result<(), &'static str> {
+fn is_kept(
+    attempt: &Attempt,
+    place: usize,
+    rows: &Rows,
+    dead: &HashSet<String>,
+    is_sent_once: bool,
+) -> Result<(), &'static str> {
     let found = rows.get(&attempt.marks[place]).map_or(&[][..], Vec::as_slice);
     let is_in = |receipt: Option<&str>| {
         let is_it = |row: &&Row| receipt.is_none_or(|receipt| row.receipt == receipt);
@@ -128,7 +160,9 @@ fn is_kept(attempt: &Attempt, place: usize, rows: &Rows, dead: &HashSet<String>)
             is_in(Some(first.map_or(receipt, |(_, first)| first)))
         }
         // One of an earlier attempt with the same name may have landed before it.
-        Told::Queued { receipt } if !dead.contains(receipt) => is_in(None),
+        Told::Queued { receipt } if !dead.contains(receipt) => {
+            is_in(is_sent_once.then_some(receipt.as_str()))
+        }
         _ => Ok(()),
     }
 }

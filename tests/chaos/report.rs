@@ -71,6 +71,7 @@ impl Report {
             ("lost", &v.lost),
             ("twice", &v.twice),
             ("uninvited", &v.uninvited),
+            ("unexplained", &v.unexplained),
             ("miscounted", &v.miscounted),
         ] {
             for fault in faults.iter().take(SHOWN) {
@@ -78,10 +79,11 @@ impl Report {
             }
         }
         println!(
-            "lost {}, twice {}, uninvited {}, miscounted {}",
+            "lost {}, twice {}, uninvited {}, unexplained {}, miscounted {}",
             v.lost.len(),
             v.twice.len(),
             v.uninvited.len(),
+            v.unexplained.len(),
             v.miscounted.len()
         );
         let word = if self.is_good() { "good" } else { "FAILED" };

@@ -97,6 +97,7 @@ async fn attempt(world: &World, place: usize, tenant: usize, manner: Manner, mar
         marks: marks.to_vec(),
         told: told.clone(),
         during: world.fault(),
+        is_explained: world.may_have_hidden_since(began),
     };
     world.account.note(noted, began);
     told

@@ -1,7 +1,10 @@
 //! How many faults, and which chance: `CHAOS_FAULTS`, `CHAOS_SEED`, `CHAOS_WORLDS`.
 
-use super::fault::Kind;
+use std::sync::Arc;
+
+use super::fault::{Keeps, Kind};
 use super::inject::{Lengths, LONG, SHORT};
+use super::lane::{Lane, Progress};
 use super::seed::Seed;
 
 /// Of each kind, where nobody says a number: as many as fit into a minute.
@@ -43,11 +46,22 @@ impl Settings {
         faults
     }
 
-    pub fn seed_of(&self, world: usize) -> Seed {
+    fn seed_of(&self, world: usize) -> Seed {
         Seed::new(self.seed).of(1 + world as u64)
     }
 
-    pub fn lengths(&self) -> Lengths {
+    /// The world of this place, with its faults.
+    pub fn lane(&self, faults: Vec<Kind>, place: usize, progress: &Arc<Progress>, keeps: Keeps) -> Lane {
+        Lane::new(
+            faults,
+            self.seed_of(place),
+            self.lengths(),
+            progress.clone(),
+            keeps,
+        )
+    }
+
+    fn lengths(&self) -> Lengths {
         match self.faults {
             ..LONG_FROM => SHORT,
             _ => LONG,

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use site_tracking::site_key::SiteKey;
 use tokio::task::JoinSet;
@@ -10,13 +11,13 @@ use tokio_postgres::Client;
 
 use super::account::Account;
 use super::disk::Disk;
-use super::door::Door;
-use super::fault::Kind;
+use super::fault::{Keeps, Kind};
 use super::sandbox::Sandbox;
 use super::seed::Seed;
 use super::sender;
 use super::source::Source;
 use super::support::database::{v001, Database};
+use super::support::door::Door;
 use super::support::event_source::EventSource;
 use super::support::postgres::{Cluster, Version};
 use super::wire::Wire;
@@ -42,12 +43,14 @@ pub struct World {
     pub sandboxes: Vec<Sandbox>,
     pub source: Source,
     pub account: Account,
-    fault: Mutex<Option<Kind>>,
+    pub keeps: Keeps,
+    /// From when on there was which fault, or none.
+    faults: Mutex<Vec<(Instant, Option<Kind>)>>,
     is_over: AtomicBool,
 }
 
 impl World {
-    pub async fn new() -> Self {
+    pub async fn new(keeps: Keeps) -> Self {
         let cluster = tokio::task::block_in_place(|| Cluster::own(Version::Default));
         let cluster: &'static Cluster = Box::leak(Box::new(cluster));
         let database = Database::with_v001(cluster).await;
@@ -65,6 +68,9 @@ impl World {
         set(&mut environment, "AWS_ENDPOINT_URL", Some(&door.url));
         set(&mut environment, "DB_PORT", Some(&wire.port.to_string()));
         set(&mut environment, "LOG_LEVEL", Some("info"));
+        if keeps == Keeps::Nothing {
+            environment.retain(|(name, _)| !["QUEUE_URL", "DEAD_LETTERS_URL"].contains(name));
+        }
         let sandbox = || Sandbox::start(environment.clone());
         let mut sandboxes = Vec::new();
         for _ in sender::Manner::ALL {
@@ -80,7 +86,8 @@ impl World {
             disk,
             sandboxes,
             account: Account::default(),
-            fault: Mutex::default(),
+            keeps,
+            faults: Mutex::default(),
             is_over: AtomicBool::new(false),
         }
     }
@@ -115,11 +122,19 @@ impl World {
 
     /// The fault of this moment.
     pub fn fault(&self) -> Option<Kind> {
-        *self.fault.lock().unwrap()
+        self.faults.lock().unwrap().last().and_then(|(_, kind)| *kind)
+    }
+
+    /// Whether something happened since `time` after which nobody may know what became of a beacon.
+    pub fn may_have_hidden_since(&self, time: Instant) -> bool {
+        let faults = self.faults.lock().unwrap();
+        let ended_before = faults.partition_point(|(from, _)| *from < time).saturating_sub(1);
+        let mut since = faults[ended_before..].iter().filter_map(|(_, kind)| *kind);
+        since.any(|kind| kind.may_hide(self.keeps)) || self.door.was_slow_since(time)
     }
 
     pub fn set_fault(&self, kind: Option<Kind>) {
-        *self.fault.lock().unwrap() = kind;
+        self.faults.lock().unwrap().push((Instant::now(), kind));
     }
 
     /// All places where the function runs.

@@ -12,7 +12,8 @@ use hyper::Response;
 use hyper_util::rt::TokioIo;
 use serde_json::json;
 use site_tracking::aws::{AwsError, Service};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::support::moto::{client, Moto};
 use crate::support::proxy::Proxy;
@@ -70,9 +71,60 @@ async fn a_service_that_is_away_or_silent_costs_no_more_than_its_time() {
     let silent = client(&url).call(Service::Sqs, "a", "{}", within).await;
     assert_eq!(silent, Err(AwsError::TimedOut));
     assert!(began.elapsed() < 10 * within, "{:?}", began.elapsed());
+    // Nothing goes out before TLS and TCP are done: a queue that is not reached has nothing.
+    let tls = client(&url.replace("http:", "https:"))
+        .call(Service::Sqs, "a", "{}", within)
+        .await;
+    assert!(matches!(tls, Err(AwsError::Network(_))), "{tls:?}");
+    let (full, _waiting) = full().await;
+    let unreached = client(&full).call(Service::Sqs, "a", "{}", within).await;
+    assert!(matches!(unreached, Err(AwsError::Network(_))), "{unreached:?}");
     drop(listener);
     let away = client(&url).call(Service::Sqs, "a", "{}", LIMIT).await;
     assert!(matches!(away, Err(AwsError::Network(_))), "{away:?}");
+}
+
+/// A host that drops who wants to connect, as a network without a way to the service does; as long as these are kept.
+async fn full() -> (String, (TcpListener, Vec<TcpStream>)) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let place = listener.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(stream) = tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(place)).await {
+        waiting.push(stream.unwrap());
+    }
+    (format!("http://{place}"), (listener, waiting))
+}
+
+/// A connection that is lost, and then a no: what was asked first may have been done.
+#[tokio::test]
+async fn a_refusal_of_a_second_attempt_says_nothing_of_the_first() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let aws = client(&format!("http://{}", listener.local_addr().unwrap()));
+    tokio::spawn(async move {
+        for answers in [&[Some("200 OK"), None][..], &[Some("403 Forbidden"); 2]] {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            for answer in answers {
+                let mut request = Vec::new();
+                while !request.ends_with(b"{}") {
+                    stream.read_buf(&mut request).await.unwrap();
+                }
+                let Some(status) = answer else { break };
+                let text = format!("HTTP/1.1 {status}\r\ncontent-length: 2\r\n\r\n{{}}");
+                stream.write_all(text.as_bytes()).await.unwrap();
+            }
+        }
+    });
+    let ask = || aws.call(Service::Sqs, "AmazonSQS.SendMessage", "{}", LIMIT);
+    assert_eq!(ask().await.unwrap(), "{}");
+    let second = ask().await;
+    assert!(matches!(second, Err(AwsError::Unanswered(_))), "{second:?}");
+    let third = ask().await;
+    assert!(
+        matches!(third, Err(AwsError::Refused { status: 403, .. })),
+        "{third:?}"
+    );
 }
 
 /// Says `{}` to everything; how many connections it took.

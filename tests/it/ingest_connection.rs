@@ -4,8 +4,10 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use site_tracking::db::CONNECTIONS_MAX;
 use tokio::net::TcpListener;
 
+use crate::support::event_source::EventSource;
 use crate::support::function::REMAINING;
 use crate::support::gateway::{Answer, Request, Shape};
 use crate::support::metrics;
@@ -361,7 +363,7 @@ async fn a_server_that_is_not_proven_gets_nothing() {
 }
 
 #[tokio::test]
-async fn requests_at_once_share_the_connection_and_each_lands_once() {
+async fn requests_at_once_share_a_few_connections_and_each_lands_once() {
     let site = Site::new().await;
     let environment = site.environment_with(&[("AWS_LAMBDA_MAX_CONCURRENCY", "8")]);
     let ingest = site.start_with(INGEST, &environment).await;
@@ -375,6 +377,73 @@ async fn requests_at_once_share_the_connection_and_each_lands_once() {
         assert_eq!(Answer::of(&reply).status, 200, "{reply}");
     }
     assert_eq!(site.count().await, 40);
-    assert_eq!(site.terminate().await, 1, "one connection for all");
+    let connections = site.terminate().await;
+    assert!(connections <= CONNECTIONS_MAX, "{connections}");
     ingest.stop().await;
+}
+
+/// Calls of `login` that wait in the database, `expected` of them.
+async fn hanging(site: &Site, expected: usize) {
+    wait::until_async("calls that hang", Duration::from_secs(20), || async {
+        let sql = "select from pg_stat_activity where usename = $1 and wait_event = 'advisory'";
+        let hanging = site.admin.query(sql, &[&site.login]).await.unwrap();
+        (hanging.len() == expected).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_call_that_hangs_holds_up_and_stops_nobody_elses() {
+    let site = Site::new().await;
+    let source = EventSource::new().await;
+    let hang = format!(
+        "create function public.hang() returns trigger language plpgsql as
+           $$ begin if new.raw_payload ? 'hangs' then perform pg_advisory_xact_lock_shared(6); end if;
+              return new; end $$;
+         create trigger hang before insert on raw.site_tracking_events_r
+           for each row execute function public.hang();
+         alter role {} reset statement_timeout;
+         select pg_advisory_lock(6)",
+        site.login
+    );
+    site.admin.batch_execute(&hang).await.unwrap();
+    let environment = site.environment_with(&[("AWS_LAMBDA_MAX_CONCURRENCY", "8")]);
+    let ingest = site.start_with(INGEST, &source.beside(environment)).await;
+    let hangs = Request::post(Shape::V2, site.key.expose(), r#"{"hangs":1}"#);
+    let hang = || ingest.api.invoke(hangs.json(), REMAINING);
+    let mut waiting: Vec<_> = (1..CONNECTIONS_MAX).map(|_| hang()).collect();
+    hanging(&site, CONNECTIONS_MAX - 1).await;
+    let other = site.another_key("other-tenant", None).await;
+    let neighbour = Request::post(Shape::V2, other.expose(), r#"{"a":1}"#);
+    assert_eq!(
+        ingest.send(&neighbour).await.status,
+        200,
+        "one connection is left"
+    );
+    waiting.push(hang());
+    hanging(&site, CONNECTIONS_MAX).await;
+    assert_eq!(ingest.send(&neighbour).await.status, 202, "none is left");
+    for answer in waiting {
+        let Ok(Outcome::Response(reply)) = answer.await else {
+            panic!("no answer:\n{}", ingest.output());
+        };
+        assert_eq!(Answer::of(&reply).status, 202, "{reply}");
+    }
+    hanging(&site, 0).await;
+    site.admin
+        .batch_execute("select pg_advisory_unlock(6)")
+        .await
+        .unwrap();
+    assert_eq!(
+        site.count().await,
+        1,
+        "what nobody waits for any more was stopped"
+    );
+    let log = ingest.stop().await;
+    assert_eq!(
+        log.matches(r#""tag":"timed_out""#).count(),
+        CONNECTIONS_MAX,
+        "{log}"
+    );
+    assert_eq!(log.matches(r#""tag":"busy""#).count(), 1, "{log}");
 }

@@ -88,3 +88,33 @@ async fn while_the_database_is_away_few_reach_for_it_and_one_finds_it_back() {
     assert!((spared..=failed + 1).contains(&open), "{open}: {log}");
     assert!(failed >= REQUESTS && stored == 2, "{failed}, {stored}: {log}");
 }
+
+#[tokio::test]
+async fn what_one_sender_may_have_brought_about_keeps_nobody_else_from_the_database() {
+    let site = Site::new().await;
+    site.fail_where_bad().await;
+    let other = site.another_key("other-tenant", None).await;
+    let neighbour = Request::post(Shape::V2, other.expose(), r#"{"a":1}"#);
+    let ingest = site.start(INGEST).await;
+    for code in ["55000", "42P01", "42501", "40001", "57014", "0A000", "ZZ001"] {
+        let bad = format!(r#"{{"bad":"{code}"}}"#);
+        let bad = Request::post(Shape::V2, site.key.expose(), &bad);
+        for _ in 0..2 {
+            let answer = ingest.send(&bad).await;
+            assert_eq!(
+                (answer.status, answer.tag()),
+                (503, "unavailable"),
+                "{code}: {answer:?}"
+            );
+        }
+        assert_eq!(ingest.send(&neighbour).await.status, 200, "after {code}");
+    }
+    // What a database says that works for nobody does.
+    let full = Request::post(Shape::V2, site.key.expose(), r#"{"bad":"53100"}"#);
+    for _ in 0..2 {
+        assert_eq!(ingest.send(&full).await.status, 503);
+    }
+    assert_eq!(ingest.send(&neighbour).await.status, 503);
+    let log = ingest.stop().await;
+    assert_eq!(log.matches(r#""tag":"spared""#).count(), 1, "{log}");
+}

@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
 use serde_json::{json, Value};
 
+use crate::support::door::{Door, Manner};
 use crate::support::event_source::{EventSource, HANDED_OVER};
 use crate::support::gateway::{Answer, Request, Shape};
 use crate::support::metrics;
@@ -245,12 +246,19 @@ async fn what_is_refused_five_times_rests_with_its_reason_and_comes_again_when_a
     let source = EventSource::new().await;
     let away = without_database(&site, &source).await;
     let unknown = site_tracking::site_key::SiteKey::generate().unwrap();
+    let lands = |record: &Value| {
+        record["body"]
+            .as_str()
+            .unwrap()
+            .contains(&STANDARD.encode(site.key.hash()))
+    };
     let receipt = is_kept(&away.send(&post(unknown.expose(), r#"{"a":"canary"}"#)).await, 1);
     is_kept(&away.send(&post(site.key.expose(), r#"{"a":"canary"}"#)).await, 1);
     for text in ["canary, no message", "{\"v\":9}"] {
         source.send(text).await;
     }
-    let ingest = with_database(&site, &source).await;
+    let door = Door::to(&source.moto.url).await;
+    let ingest = behind(&site, &source, &door).await;
     let records = source.receive().await;
     assert_eq!(records.len(), 4);
     assert!(
@@ -258,12 +266,40 @@ async fn what_is_refused_five_times_rests_with_its_reason_and_comes_again_when_a
         "they come again as copies"
     );
     assert_eq!(site.count().await, 1, "a bad neighbour costs nothing");
-    assert_eq!(
-        source.count(&source.dead_letters_url).await,
-        0,
-        "once is not five times"
-    );
-    source.drain(&ingest).await;
+    let copies = door.passed();
+    assert_eq!(copies.len(), 3, "{copies:?}");
+    for copy in &copies {
+        assert_eq!(copy["DelaySeconds"], 60, "{copy}");
+        assert_eq!(
+            copy["MessageAttributes"]["refusals"]["StringValue"], "1",
+            "{copy}"
+        );
+    }
+    let refused = |before| -> Vec<Value> {
+        let records = failed_before(&records, before, 0).into_iter();
+        records.filter(|record| !lands(record)).collect()
+    };
+    for before in [0, 4] {
+        door.is(Manner::Denies);
+        let kept = source.invoke(&ingest, &refused(before)).await;
+        assert_eq!(
+            kept.len(),
+            3,
+            "what could not be copied stays, and counts as nothing"
+        );
+        door.is(Manner::Serves);
+    }
+    for (before, copies, dead) in [(3, 3, 0), (4, 0, 3)] {
+        let refused = refused(before);
+        assert!(source.invoke(&ingest, &refused).await.is_empty());
+        let delays: Vec<u64> = door
+            .passed()
+            .iter()
+            .filter_map(|copy| copy["DelaySeconds"].as_u64().filter(|delay| *delay > 0))
+            .collect();
+        assert_eq!(delays, vec![900; copies], "{before}");
+        assert_eq!(source.count(&source.dead_letters_url).await, dead, "{before}");
+    }
     let dead = source.dead_letters().await;
     let reasons = reasons(&dead);
     assert_eq!(reasons, ["not_understood", "not_understood", "unknown_key"]);
@@ -274,7 +310,7 @@ async fn what_is_refused_five_times_rests_with_its_reason_and_comes_again_when_a
             .filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines.filter_map(|line| line[name].as_u64()).sum()
     };
-    assert_eq!((told("refused"), told("LaidToRest")), (3 * 4, 3), "{log}");
+    assert_eq!((told("refused"), told("LaidToRest")), (3 + 3, 3), "{log}");
 
     tokio::time::timeout(Duration::from_secs(30), async {
         while ingest.invoke(r#"{"action":"dead_letters"}"#).await["shown"]
@@ -323,6 +359,24 @@ async fn what_is_refused_five_times_rests_with_its_reason_and_comes_again_when_a
     away.stop().await;
 }
 
+/// As the queue hands them over when they fared so before.
+fn failed_before(records: &[Value], refusals: u32, faults: u32) -> Vec<Value> {
+    let count = |count: u32| json!({ "stringValue": count.to_string(), "dataType": "Number" });
+    let mut records = records.to_vec();
+    for record in &mut records {
+        record["messageAttributes"] = json!({ "refusals": count(refusals), "faults": count(faults) });
+    }
+    records
+}
+
+/// `ingest` with a queue behind `door`.
+async fn behind(site: &Site, source: &EventSource, door: &Door) -> Watched {
+    let mut environment = source.beside(site.environment());
+    environment.retain(|(name, _)| *name != "AWS_ENDPOINT_URL");
+    environment.push(("AWS_ENDPOINT_URL", door.url.clone()));
+    site.start_with(INGEST, &environment).await
+}
+
 fn reasons(dead: &[Value]) -> Vec<&str> {
     let mut reasons: Vec<&str> = dead
         .iter()
@@ -341,12 +395,6 @@ async fn a_beacon_larger_than_a_message_is_several_and_one_receipt() {
     let site = Site::new().await;
     let source = EventSource::new().await;
     let away = without_database(&site, &source).await;
-    let random = |bytes: usize| {
-        let bytes: Vec<u8> = (0..=bytes / 16)
-            .flat_map(|_| *uuid::Uuid::new_v8(rand()).as_bytes())
-            .collect();
-        json!({ "a": STANDARD.encode(bytes) })
-    };
     let events: Vec<Value> = (0..8).map(|_| random(100_000)).collect();
     let receipt = is_kept(
         &away
@@ -379,6 +427,14 @@ async fn a_beacon_larger_than_a_message_is_several_and_one_receipt() {
     away.stop().await;
 }
 
+/// An event of more bytes than these, which do not compress.
+fn random(bytes: usize) -> Value {
+    let bytes: Vec<u8> = (0..=bytes / 16)
+        .flat_map(|_| *uuid::Uuid::new_v8(rand()).as_bytes())
+        .collect();
+    json!({ "a": STANDARD.encode(bytes) })
+}
+
 /// Sixteen bytes that do not compress.
 fn rand() -> [u8; 16] {
     let mut bytes = [0; 16];
@@ -391,8 +447,14 @@ async fn with_the_queue_away_too_nothing_is_acknowledged() {
     let site = Site::new().await;
     let source = EventSource::new().await;
     let nowhere = format!("http://127.0.0.1:{}", free_port());
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = (format!("https://{}", silent.local_addr().unwrap()), silent);
     let no_queue = source.url.replace("events-", "none-");
-    for changed in [("AWS_ENDPOINT_URL", nowhere), ("QUEUE_URL", no_queue)] {
+    for changed in [
+        ("AWS_ENDPOINT_URL", nowhere),
+        ("AWS_ENDPOINT_URL", silent.0),
+        ("QUEUE_URL", no_queue),
+    ] {
         let port = free_port().to_string();
         let mut environment = source.beside(site.environment_with(&[("DB_PORT", &port)]));
         environment.retain(|(name, _)| *name != changed.0);
@@ -415,4 +477,133 @@ async fn with_the_queue_away_too_nothing_is_acknowledged() {
         );
     }
     assert_eq!(source.count(&source.url).await + site.count().await as u64, 0);
+}
+
+/// Age and counts in a record as the queue would have them after `hours`.
+fn aged(mut record: Value, hours: u64, faults: u32) -> Value {
+    let sent = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap() - Duration::from_secs(3600 * hours);
+    record["attributes"]["SentTimestamp"] = json!(sent.as_millis().to_string());
+    failed_before(&[record], 0, faults).remove(0)
+}
+
+#[tokio::test]
+async fn what_one_message_meets_costs_its_neighbours_nothing_and_is_at_its_end_after_days() {
+    let site = Site::new().await;
+    site.fail_where_bad().await;
+    let source = EventSource::new().await;
+    let away = without_database(&site, &source).await;
+    for bad in ["55000", "42P01", "53100", "53200"] {
+        let bad = json!({ "n": bad, "bad": bad }).to_string();
+        is_kept(&away.send(&post(site.key.expose(), &bad)).await, 1);
+    }
+    let other = site.another_key("other-tenant", None).await;
+    for n in 0..4 {
+        let good = json!({ "n": format!("good {n}") }).to_string();
+        is_kept(&away.send(&post(other.expose(), &good)).await, 1);
+    }
+    let mut records = source.receive().await;
+    let mut named = |n: &str| {
+        let is_it = |record: &Value| {
+            record["body"]
+                .as_str()
+                .unwrap()
+                .contains(&format!(r#""n":"{n}""#))
+        };
+        records.remove(records.iter().position(is_it).unwrap())
+    };
+    let [own, name, full, memory] = ["55000", "42P01", "53100", "53200"].map(&mut named);
+    let [one, two, three, four] = ["good 0", "good 1", "good 2", "good 3"].map(&mut named);
+    let ingest = with_database(&site, &source).await;
+    let ids = |records: &[&Value]| -> Vec<String> {
+        records
+            .iter()
+            .map(|r| r["messageId"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let batch = [&own, &name, &one, &full, &two].map(Clone::clone);
+    let failed = source.invoke(&ingest, &batch).await;
+    assert_eq!((failed, site.count().await), (ids(&[&own, &name, &full]), 2));
+    // Two messages in a row, each of which says that the server is at its end.
+    let batch = [&full, &three, &memory, &full, &four].map(Clone::clone);
+    let failed = source.invoke(&ingest, &batch).await;
+    assert_eq!(
+        (failed, site.count().await),
+        (ids(&[&full, &memory, &full, &four]), 3)
+    );
+    ingest.stop().await;
+    // For a day and a half, and once more as long as a copy.
+    let ingest = with_database(&site, &source).await;
+    for (hours, faults, is_kept, dead) in [
+        (35, 0, true, 0),
+        (37, 0, false, 0),
+        (35, 1, true, 0),
+        (37, 1, false, 1),
+    ] {
+        let failed = source.invoke(&ingest, &[aged(own.clone(), hours, faults)]).await;
+        assert_eq!(failed.len(), usize::from(is_kept), "{hours} {faults}");
+        assert_eq!(
+            source.count(&source.dead_letters_url).await,
+            dead,
+            "{hours} {faults}"
+        );
+    }
+    assert_eq!(reasons(&source.dead_letters().await), ["55000"]);
+    ingest.stop().await;
+    away.stop().await;
+}
+
+#[tokio::test]
+async fn a_beacon_of_which_the_queue_took_a_part_is_not_said_to_be_nowhere() {
+    let site = Site::new().await;
+    let source = EventSource::new().await;
+    let door = Door::to(&source.moto.url).await;
+    let port = free_port().to_string();
+    let mut environment = source.beside(site.environment_with(&[("DB_PORT", &port)]));
+    environment.retain(|(name, _)| *name != "AWS_ENDPOINT_URL");
+    environment.push(("AWS_ENDPOINT_URL", door.url.clone()));
+    let ingest = site.start_with(INGEST, &environment).await;
+    let random: Vec<Value> = (0..8).map(|_| random(100_000)).collect();
+    let several = post(site.key.expose(), &json!(random).to_string());
+    for (manner, tag, messages) in [
+        (Manner::Denies, "unavailable", 0),
+        (Manner::DeniesAfter(1), "outcome_unknown", 1),
+    ] {
+        door.is(manner);
+        let answer = ingest.send(&several).await;
+        assert_eq!(
+            (answer.status, answer.tag()),
+            (503, tag),
+            "{manner:?}: {answer:?}"
+        );
+        assert_eq!(source.count(&source.url).await, messages, "{manner:?}");
+    }
+    ingest.stop().await;
+}
+
+#[tokio::test]
+async fn an_operator_is_told_what_was_done_before_the_queue_went_away() {
+    let site = Site::new().await;
+    let source = EventSource::new().await;
+    let door = Door::to(&source.moto.url).await;
+    for text in ["canary 1", "canary 2"] {
+        let body = json!({ "QueueUrl": source.dead_letters_url, "MessageBody": text });
+        source.ask("SendMessage", body).await;
+    }
+    let ingest = behind(&site, &source, &door).await;
+    // One is received with the other, sent and deleted.
+    door.is(Manner::DeniesAfter(3));
+    let replayed = ingest.invoke(r#"{"action":"replay_dead_letters"}"#).await;
+    assert_eq!(
+        (&replayed["ok"], &replayed["replayed"]),
+        (&json!(false), &json!(1)),
+        "{replayed}"
+    );
+    assert!(replayed["error"].as_str().unwrap().contains("403"), "{replayed}");
+    assert_eq!(source.count(&source.url).await, 1);
+    let received = &door.passed()[0];
+    assert_eq!(
+        received["WaitTimeSeconds"], 1,
+        "who asks only some of its disks may hear that it is empty"
+    );
+    ingest.stop().await;
 }

@@ -64,6 +64,14 @@ const SYMPTOMS: &[(&str, &[&str], Seen)] = &[
         ),
     ),
     (
+        "503 or 202 now and then",
+        &["busy"],
+        By(
+            "ingest_connection",
+            "a_call_that_hangs_holds_up_and_stops_nobody_elses",
+        ),
+    ),
+    (
         "the deploy fails",
         &["grant usage on schema auth to "],
         By(

@@ -6,7 +6,9 @@ use site_tracking::db::CONNECT_TIMEOUT;
 use site_tracking::ingest::keeper::LANDING_TIMEOUT_BEFORE_QUEUE;
 use site_tracking::ingest::landing::{CALL_TIMEOUT, LANDING_TIMEOUT};
 use site_tracking::ingest::queue::{BATCH_MAX, TAKE_TIMEOUT};
-use site_tracking::ingest::replay::{LONGEST_PAUSE, QUEUE_KEEPS, REFUSALS_MAX};
+use site_tracking::ingest::replay::{
+    COPIES_TIMEOUT, LANDINGS_TIMEOUT, LONGEST_PAUSE, QUEUE_KEEPS, REFUSALS_MAX, REPLAY_TIMEOUT,
+};
 use site_tracking::migrate::catalogue::V001;
 use yaml_serde::Value;
 
@@ -135,6 +137,13 @@ fn the_architecture_has_each_wait_of_a_beacon_within_the_one_around_it() {
         let cells = format!("| {name} | {seconds} s |");
         assert!(architecture.contains(&cells), "ARCHITECTURE.md lacks {cells}");
     }
+    let batch = [LANDINGS_TIMEOUT, COPIES_TIMEOUT, REPLAY_TIMEOUT].map(|timeout| timeout.as_secs());
+    let cells = format!(
+        "with word of the rest | {} s, {} s, {} s |",
+        batch[0], batch[1], batch[2]
+    );
+    assert!(architecture.contains(&cells), "ARCHITECTURE.md lacks {cells}");
+    assert!(batch.is_sorted() && function > Some(batch[2]), "{batch:?}");
     let queue = TAKE_TIMEOUT.as_secs();
     assert!(architecture.contains(&format!("| then the queue | {queue} s |")));
     assert!(LANDING_TIMEOUT_BEFORE_QUEUE + TAKE_TIMEOUT <= LANDING_TIMEOUT);

@@ -1,8 +1,7 @@
 //! The way from events to an answer: a connection, the call, and what a failed call asks for.
 //!
 //! In: the events of a landing. Out: the database's answer to them, or that one of them is at fault. Each wait is
-//! cut off at the landing's end; whatever is left unanswered takes its connection with it, so that the next call
-//! does not queue behind it.
+//! cut off at the landing's end; whatever is left unanswered takes its connection with it, which nobody else uses.
 
 use std::time::{Duration, Instant};
 
@@ -46,29 +45,26 @@ impl<S: Server> Course<'_, S> {
             #[cfg(feature = "plant-new-key-per-retry")]
             let events = if may_repeat { events } else { &renamed };
             let session = self.database.session(self.until).await?;
-            let error = match self.once(&session, events).await {
-                Ok(answer) => return answer.verdict().map(|()| Called::Answered(answer)),
+            let answered = self.once(&session, events).await;
+            if !answered.as_ref().is_err_and(CallError::ends_session) {
+                self.database.keep(session);
+            }
+            let error = match answered {
+                Ok(answer) => {
+                    let verdict = answer.verdict();
+                    self.effort.is_unanswered |= matches!(verdict, Err(Failure::Fault(_)));
+                    return verdict.map(|()| Called::Answered(answer));
+                }
                 Err(error) => error,
             };
             self.effort.is_unanswered |= error.is_unanswered();
             match decision::next(&error, may_repeat) {
-                Next::Reconnect => {
-                    self.effort.took("reconnected");
-                    self.database.discard(&session).await;
-                    may_repeat = false;
-                }
-                Next::Repeat => {
-                    self.effort.took("repeated");
-                    may_repeat = false;
-                }
+                Next::Reconnect => self.effort.took("reconnected"),
+                Next::Repeat => self.effort.took("repeated"),
                 Next::Isolate => return Ok(Called::RefusedForAnEvent),
-                Next::GiveUp(failure) => {
-                    if matches!(error, CallError::Overdue) {
-                        self.database.discard(&session).await;
-                    }
-                    return Err(failure);
-                }
+                Next::GiveUp(failure) => return Err(failure),
             }
+            may_repeat = false;
         }
     }
 

@@ -21,9 +21,11 @@ pub enum Next {
     GiveUp(Failure),
 }
 
-/// Classes of errors that PostgreSQL itself raises about connections, rights, names and resources. Every other
-/// message may be a trigger's and hold what a sender sent.
-const TELLING_CLASSES: &[&str] = &["08", "25", "28", "3D", "3F", "42", "53", "55", "57", "58"];
+/// How errors begin that PostgreSQL itself raises about connections, rights, time-outs and resources, and that name what
+/// is ours. Every other message may be a trigger's, or name what a trigger made of what a sender sent.
+const TELLING: &[&str] = &[
+    "08", "25006", "28", "3D", "3F", "40", "42501", "42883", "53", "55P03", "57", "58",
+];
 
 /// What comes after `error`.
 pub fn next(error: &CallError, may_repeat: bool) -> Next {
@@ -35,12 +37,17 @@ pub fn next(error: &CallError, may_repeat: bool) -> Next {
     }
 }
 
+/// Whether another session may fare better: the server ended this one, or is no longer the one that may write, or somebody
+/// in between lost it. What was asked may have gone through, the keys tell.
+pub fn is_of_the_session(sqlstate: &SqlState) -> bool {
+    let code = sqlstate.code();
+    code.starts_with("08") || matches!(code, "57P01" | "57P02" | "57P03" | "57P05" | "25006" | "40003")
+}
+
 fn after(sqlstate: &SqlState, message: &str, may_repeat: bool) -> Next {
     let class = sqlstate.code().get(..2).unwrap_or_default();
     match sqlstate.code() {
-        // The server ends the session, or is no longer the one that may write.
-        "57P01" | "57P02" | "57P03" | "57P05" | "25006" if may_repeat => Next::Reconnect,
-        _ if class == "08" && may_repeat => Next::Reconnect,
+        _ if may_repeat && is_of_the_session(sqlstate) => Next::Reconnect,
         // Serialization failure, deadlock: the other one went through.
         "40001" | "40P01" if may_repeat => Next::Repeat,
         "23503" => Next::GiveUp(Refusal::UnknownTenant.into()),
@@ -50,11 +57,15 @@ fn after(sqlstate: &SqlState, message: &str, may_repeat: bool) -> Next {
         _ => Next::GiveUp(
             Fault::Database {
                 sqlstate: sqlstate.clone(),
-                message: TELLING_CLASSES.contains(&class).then(|| message.to_owned()),
+                message: is_telling(sqlstate.code()).then(|| message.to_owned()),
             }
             .into(),
         ),
     }
+}
+
+fn is_telling(code: &str) -> bool {
+    TELLING.iter().any(|begin| code.starts_with(begin))
 }
 
 #[cfg(test)]
@@ -68,6 +79,9 @@ mod tests {
             ("57P01", false, "GiveUp"),
             ("57P03", true, "Reconnect"),
             ("08006", true, "Reconnect"),
+            ("08P01", true, "Reconnect"),
+            ("08P01", false, "GiveUp(Fault(Database"),
+            ("40003", true, "Reconnect"),
             ("25006", true, "Reconnect"),
             ("40P01", true, "Repeat"),
             ("40001", false, "GiveUp"),
@@ -89,6 +103,32 @@ mod tests {
         ] {
             let next = format!("{:?}", after(&SqlState::from_code(code), "", may_repeat));
             assert!(next.starts_with(expected), "{code} {may_repeat}: {next}");
+        }
+    }
+
+    #[test]
+    fn a_message_is_told_where_it_can_hold_nothing_that_a_sender_sent() {
+        for (code, is_told) in [
+            ("08006", true),
+            ("42501", true),
+            ("42883", true),
+            ("3F000", true),
+            ("57014", true),
+            ("53100", true),
+            // `relation "…" does not exist`, of a trigger that makes names of payloads.
+            ("42P01", false),
+            ("42703", false),
+            ("55000", false),
+            ("25P02", false),
+            ("P0002", false),
+            ("XX000", false),
+            ("ZZ001", false),
+        ] {
+            let failure = after(&SqlState::from_code(code), "canary", false);
+            let Next::GiveUp(Failure::Fault(fault)) = failure else {
+                panic!("{code}: {failure:?}");
+            };
+            assert_eq!(fault.to_string().contains("canary"), is_told, "{code}: {fault}");
         }
     }
 }

@@ -42,10 +42,10 @@ pub async fn isolate<S: Server>(course: &mut Course<'_, S>) -> Result<Landed, Fa
     course.effort.took("isolated");
     let mut may_repeat = true;
     loop {
-        let session = course.database.session_alone(course.until).await?;
+        let session = course.database.session(course.until).await?;
         let error = match pass(course, &session).await {
             Ok(landed) => {
-                course.database.keep(session).await;
+                course.database.keep(session);
                 return Ok(landed);
             }
             Err(Stop::Failed(failure)) => return Err(failure),

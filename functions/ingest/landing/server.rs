@@ -5,15 +5,14 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_postgres::error::SqlState;
-use tokio_postgres::Client;
 
 use super::call::{self, Answer, Audit};
-use super::Landing;
-use crate::db::{ConnectError, Database, CANCEL_TIMEOUT};
+use super::decision;
+use super::{Landing, CALL_TIMEOUT};
+use crate::db::{ConnectError, Database, Lent, CANCEL_TIMEOUT};
 use crate::ingest::beacon::Event;
 use crate::ingest::failure::Fault;
 
@@ -29,23 +28,15 @@ pub trait Server {
     /// The time by which waits are judged.
     fn now(&self) -> Instant;
 
-    /// The connection that all share.
+    /// A connection that nobody else uses, with a call's time left before `until`; dropped, it takes along what it is
+    /// asked, and its transaction.
     ///
     /// # Errors
-    /// There is none before `until`.
-    async fn session(&self, until: Instant) -> Result<Arc<Self::Session>, Fault>;
+    /// There is none in time.
+    async fn session(&self, until: Instant) -> Result<Self::Session, Fault>;
 
-    /// A connection that nobody else uses; dropped, it takes its transaction with it.
-    ///
-    /// # Errors
-    /// As [`Server::session`].
-    async fn session_alone(&self, until: Instant) -> Result<Self::Session, Fault>;
-
-    /// Takes a connection back that was used alone.
-    async fn keep(&self, session: Self::Session);
-
-    /// Forgets a connection that failed.
-    async fn discard(&self, session: &Arc<Self::Session>);
+    /// Takes a connection back that has answered all that it was asked.
+    fn keep(&self, session: Self::Session);
 
     /// Sends events; the answer is that of a commit where no transaction is around it. What is overdue is stopped.
     ///
@@ -75,7 +66,7 @@ pub trait Server {
 /// Why a call has no good answer.
 #[derive(Clone, Debug)]
 pub enum CallError {
-    /// The server answered, and said no: nothing of the call is stored.
+    /// Somebody answered, and said no: nothing of the call is stored, unless what is said is that the answer was lost.
     Database {
         /// SQLSTATE.
         sqlstate: SqlState,
@@ -89,10 +80,27 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// Whether nobody said what became of the call.
-    pub fn is_unanswered(&self) -> bool {
-        !matches!(self, Self::Database { .. })
+    /// Whether the connection is of no more use.
+    pub fn ends_session(&self) -> bool {
+        match self {
+            Self::Database { sqlstate, .. } => decision::is_of_the_session(sqlstate),
+            Self::Lost(_) | Self::Overdue => true,
+        }
     }
+
+    /// Whether nobody said what became of the call: also where a pooler answers that it lost the server.
+    pub fn is_unanswered(&self) -> bool {
+        match self {
+            Self::Database { sqlstate, .. } => is_lost_answer(sqlstate),
+            Self::Lost(_) | Self::Overdue => true,
+        }
+    }
+}
+
+/// Class 08 is about connections: behind `send` it is what a pooler says whose own connection ended, PgBouncer with
+/// 08P01 for one; 40003 is "statement completion unknown" (appendix "PostgreSQL Error Codes").
+fn is_lost_answer(sqlstate: &SqlState) -> bool {
+    sqlstate.code().starts_with("08") || *sqlstate == SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
 }
 
 impl From<tokio_postgres::Error> for CallError {
@@ -108,33 +116,27 @@ impl From<tokio_postgres::Error> for CallError {
 }
 
 impl Server for Database {
-    type Session = Client;
+    type Session = Lent;
 
     fn now(&self) -> Instant {
         Instant::now()
     }
 
-    async fn session(&self, until: Instant) -> Result<Arc<Client>, Fault> {
+    async fn session(&self, until: Instant) -> Result<Lent, Fault> {
         // Outside the time-out: while all is well nothing in it waits, and no timer is set.
         tokio::task::yield_now().await;
-        connected(until, self.client_now()).await
+        // Who would be sent too late to have its time is not sent.
+        let turn = self.turn(until.checked_sub(CALL_TIMEOUT).unwrap_or(until)).await;
+        connected(until, self.lend(turn.map_err(Fault::Connect)?)).await
     }
 
-    async fn session_alone(&self, until: Instant) -> Result<Client, Fault> {
-        connected(until, self.alone()).await
-    }
-
-    async fn keep(&self, session: Client) {
-        Self::keep(self, session).await;
-    }
-
-    async fn discard(&self, session: &Arc<Client>) {
-        Self::discard(self, session).await;
+    fn keep(&self, session: Lent) {
+        Self::keep(self, session);
     }
 
     async fn land(
         &self,
-        session: &Client,
+        session: &Lent,
         landing: &Landing<'_>,
         events: &[Event<'_>],
         audit: Audit,
@@ -152,7 +154,7 @@ impl Server for Database {
         }
     }
 
-    async fn tell(&self, session: &Client, sql: &'static str, patience: Duration) -> Result<(), CallError> {
+    async fn tell(&self, session: &Lent, sql: &'static str, patience: Duration) -> Result<(), CallError> {
         answered(patience, session.batch_execute(sql)).await
     }
 }
@@ -171,4 +173,32 @@ async fn answered<T>(
 ) -> Result<T, CallError> {
     let answered = tokio::time::timeout(patience, calling).await;
     Ok(answered.map_err(|_| CallError::Overdue)??)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_was_lost_is_none_whoever_says_so() {
+        let says = |code| CallError::Database {
+            sqlstate: SqlState::from_code(code),
+            message: String::new(),
+        };
+        for (error, is_unanswered) in [
+            (CallError::Lost(String::new()), true),
+            (CallError::Overdue, true),
+            (says("08P01"), true),
+            (says("08006"), true),
+            (says("08007"), true),
+            (says("40003"), true),
+            (says("40001"), false),
+            (says("57P01"), false),
+            (says("57014"), false),
+            (says("XX000"), false),
+            (says(""), false),
+        ] {
+            assert_eq!(error.is_unanswered(), is_unanswered, "{error:?}");
+        }
+    }
 }

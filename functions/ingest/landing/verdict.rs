@@ -59,13 +59,15 @@ async fn ask(
     let client = database.client().await.map_err(Fault::Connect)?;
     let asking = client.query_typed(ASK, &parameters);
     let why = match tokio::time::timeout(CALL_TIMEOUT, asking).await {
-        Ok(Ok(rows)) => return Ok(Ok(rows.first().and_then(|row| row.try_get(0).ok()))),
+        Ok(Ok(rows)) => {
+            database.keep(client);
+            return Ok(Ok(rows.first().and_then(|row| row.try_get(0).ok())));
+        }
         Ok(Err(error)) => match error.as_db_error() {
             Some(refused) => format!("{} {}", refused.code().code(), refused.message()),
             None => "the connection was lost".to_owned(),
         },
         Err(_) => "no answer in time".to_owned(),
     };
-    database.discard(&client).await;
     Ok(Err(why))
 }

@@ -1,8 +1,6 @@
 //! The model of PostgreSQL: rows by key, commits, and whatever can come between a call and its answer.
 
-use std::cell::RefCell;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::cell::{Cell, RefCell, RefMut};
 use std::time::{Duration, Instant};
 
 use tokio_postgres::error::SqlState;
@@ -16,33 +14,36 @@ use crate::ingest::landing::{Answer, Audit, CallError, EventRow, Landing, Server
 /// Stands in the payload of an event that the database refuses unless it is quarantined.
 pub const ODD: &str = "odd";
 
+/// Stands in the payload of an event that always meets a fault that nobody else meets.
+pub const POISON: &str = "poison";
+
 /// What a slow call takes: short of its time-out, and too much of a landing's time for a second pass.
 const SLOW_S: u64 = 3;
 
 /// A server as one process sees it.
 pub struct Database {
     pub sandbox: Sandbox,
-    pub kept: RefCell<Option<Arc<Session>>>,
+    pub kept: RefCell<Vec<Session>>,
 }
 
 #[derive(Default)]
 pub struct Session {
     /// What its transaction has done, and how much of it before the savepoint.
-    open: Mutex<Option<(Vec<Row>, usize)>>,
-    is_closed: AtomicBool,
+    open: RefCell<Option<(Vec<Row>, usize)>>,
+    is_closed: Cell<bool>,
 }
 
 impl Session {
-    fn open(&self) -> MutexGuard<'_, Option<(Vec<Row>, usize)>> {
-        self.open.lock().expect("nobody panics while holding it")
+    fn open(&self) -> RefMut<'_, Option<(Vec<Row>, usize)>> {
+        self.open.borrow_mut()
     }
 
     fn is_closed(&self) -> bool {
-        self.is_closed.load(Ordering::Relaxed)
+        self.is_closed.get()
     }
 
     fn close_if(&self, is_over: bool) {
-        self.is_closed.store(is_over, Ordering::Relaxed);
+        self.is_closed.set(is_over);
     }
 }
 
@@ -61,6 +62,10 @@ enum Calling {
     Cut,
     StoredAndCut,
     Says(&'static str),
+    /// A pooler that lost the server says so.
+    StoredAndSays(&'static str),
+    /// There is an answer, with a row too few.
+    StoredAndGarbled,
     Overdue,
     StoredAndOverdue,
     OverdueAndStoredLater,
@@ -70,8 +75,8 @@ enum Calling {
     StoredAndKilled,
 }
 use Calling::{
-    Answered, Cut, Killed, Overdue, OverdueAndStoredLater, Says, Slow, StoredAndCut, StoredAndKilled,
-    StoredAndOverdue, UnknownKey,
+    Answered, Cut, Killed, Overdue, OverdueAndStoredLater, Says, Slow, StoredAndCut, StoredAndGarbled,
+    StoredAndKilled, StoredAndOverdue, StoredAndSays, UnknownKey,
 };
 
 /// A statement that is its own commit.
@@ -79,10 +84,14 @@ const ALONE: &[Calling] = &[
     Answered,
     Cut,
     StoredAndCut,
+    Says("08P01"),
+    StoredAndSays("08P01"),
+    StoredAndGarbled,
     Says("57014"),
     Says("57P01"),
     Says("40001"),
-    Says("XX000"),
+    Says("42501"),
+    Says("ZZ001"),
     Overdue,
     StoredAndOverdue,
     OverdueAndStoredLater,
@@ -100,6 +109,8 @@ const COMMIT: &[Calling] = &[
     Answered,
     Cut,
     StoredAndCut,
+    Says("08P01"),
+    StoredAndSays("08P01"),
     Says("40001"),
     Overdue,
     StoredAndOverdue,
@@ -119,7 +130,7 @@ impl Database {
     async fn connect(&self) -> Result<Session, Fault> {
         self.sandbox.step().await;
         let outcomes = match self.sandbox.world.weather.get() {
-            Weather::Fair | Weather::Slow => [
+            Weather::Fair | Weather::Slow | Weather::SlowQueue => [
                 Connecting::Connects,
                 Connecting::Refused,
                 Connecting::Overdue,
@@ -147,18 +158,19 @@ impl Database {
     async fn end(&self, session: &Session, rows: Vec<Row>, outcome: Calling) -> Result<(), CallError> {
         let world = &self.sandbox.world;
         match outcome {
-            Answered | Slow | UnknownKey => {}
-            _ => session.close_if(!matches!(outcome, Says(code) if code != "57P01")),
+            Answered | Slow | StoredAndGarbled | UnknownKey => {}
+            _ => session.close_if(!matches!(outcome, Says(code) if !["57P01", "08P01"].contains(&code))),
         }
         match outcome {
-            Answered | Slow | StoredAndCut | StoredAndOverdue | StoredAndKilled => world.insert(rows),
+            Answered | Slow | StoredAndCut | StoredAndSays(_) | StoredAndGarbled | StoredAndOverdue
+            | StoredAndKilled => world.insert(rows),
             OverdueAndStoredLater => world.state.borrow_mut().overdue.push(rows),
             Cut | Says(_) | Overdue | UnknownKey | Killed => {}
         }
         match outcome {
-            Answered | Slow | UnknownKey => Ok(()),
+            Answered | Slow | StoredAndGarbled | UnknownKey => Ok(()),
             Cut | StoredAndCut => Err(CallError::Lost("cut".to_owned())),
-            Says(code) => Err(says(code)),
+            Says(code) | StoredAndSays(code) => Err(says(code)),
             Overdue | StoredAndOverdue | OverdueAndStoredLater => {
                 world.wait(4);
                 Err(CallError::Overdue)
@@ -198,35 +210,20 @@ impl Server for Database {
         self.sandbox.world.now()
     }
 
-    async fn session(&self, _until: Instant) -> Result<Arc<Session>, Fault> {
-        let kept = self.kept.borrow().clone();
-        match kept.filter(|session| !session.is_closed()) {
+    async fn session(&self, _until: Instant) -> Result<Session, Fault> {
+        let mut kept = std::mem::take(&mut *self.kept.borrow_mut());
+        kept.retain(|session| !session.is_closed());
+        let last = kept.pop();
+        self.kept.replace(kept);
+        match last {
             Some(session) => Ok(session),
-            None => {
-                let session = Arc::new(self.connect().await?);
-                *self.kept.borrow_mut() = Some(session.clone());
-                Ok(session)
-            }
+            None => self.connect().await,
         }
     }
 
-    async fn session_alone(&self, _until: Instant) -> Result<Session, Fault> {
-        let kept = self.kept.borrow_mut().take().map(Arc::try_unwrap);
-        match kept {
-            Some(Ok(session)) if !session.is_closed() => Ok(session),
-            _ => self.connect().await,
-        }
-    }
-
-    async fn keep(&self, session: Session) {
-        self.kept.borrow_mut().get_or_insert_with(|| Arc::new(session));
-    }
-
-    async fn discard(&self, session: &Arc<Session>) {
-        let mut kept = self.kept.borrow_mut();
-        if kept.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, session)) {
-            *kept = None;
-        }
+    fn keep(&self, session: Session) {
+        assert!(session.open().is_none(), "a transaction is nobody else's");
+        self.kept.borrow_mut().push(session);
     }
 
     async fn land(
@@ -253,17 +250,24 @@ impl Server for Database {
             self.sandbox.world.wait(SLOW_S);
         }
         let is_heard = matches!(outcome, Answered | Slow);
+        if is_heard && events.iter().any(|event| event.payload.contains(POISON)) {
+            return Err(says("42501"));
+        }
         if is_heard && events.iter().any(is_odd) {
             return Err(says("22P05"));
         }
         let rows: Vec<Row> = events.iter().map(|event| row(landing, event)).collect();
-        let answer = self.answer(session, &rows);
-        let rows = if events.iter().any(is_odd) {
+        let mut answer = self.answer(session, &rows);
+        if outcome == StoredAndGarbled {
+            answer.rows.pop();
+        }
+        let is_none = |event| is_odd(event) || event.payload.contains(POISON);
+        let rows = if events.iter().any(is_none) {
             Vec::new()
         } else {
             rows
         };
-        self.sandbox.world.state.borrow_mut().was_refused |= matches!(outcome, UnknownKey | Says("XX000"));
+        self.sandbox.world.state.borrow_mut().was_refused |= matches!(outcome, UnknownKey | Says("ZZ001"));
         match (is_inside, outcome) {
             (_, UnknownKey) => {
                 return Ok(Answer {

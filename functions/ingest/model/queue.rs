@@ -5,12 +5,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::world::{Message, Sandbox};
+use super::world::{Message, Sandbox, Weather};
 use crate::aws::AwsError;
-use crate::ingest::queue::{Requests, REFUSALS};
+use crate::ingest::queue::{Requests, Tries, FAULTS, REFUSALS};
 
 pub const QUEUE: &str = "queue";
 pub const DEAD_LETTERS: &str = "dead letters";
+
+/// What a request takes while the queue is slow: as long as it may.
+const SLOW_S: u64 = 3;
 
 /// A queue as one process sees it.
 pub struct Sqs(pub Sandbox);
@@ -19,6 +22,7 @@ pub struct Sqs(pub Sandbox);
 enum Sending {
     Taken,
     Refused,
+    Denied,
     Unreachable,
     TakenUnanswered,
     Overdue,
@@ -29,6 +33,7 @@ enum Sending {
 const SENDING: &[Sending] = &[
     Sending::Taken,
     Sending::Refused,
+    Sending::Denied,
     Sending::Unreachable,
     Sending::TakenUnanswered,
     Sending::Overdue,
@@ -37,9 +42,18 @@ const SENDING: &[Sending] = &[
 ];
 
 impl Requests for Sqs {
-    async fn ask(&self, action: &str, body: String, _within: Duration) -> Result<Bytes, AwsError> {
+    async fn ask(&self, action: &str, body: String, within: Duration) -> Result<Bytes, AwsError> {
         self.0.step().await;
         let body: Value = serde_json::from_str(&body).expect("a request in JSON");
+        let world = &self.0.world;
+        if action == "AmazonSQS.SendMessage" && world.weather.get() == Weather::SlowQueue {
+            world.wait(within.as_secs().min(SLOW_S));
+            if within.as_secs() < SLOW_S {
+                // The worst that may have become of it.
+                self.put(&body);
+                return Err(AwsError::TimedOut);
+            }
+        }
         match action {
             "AmazonSQS.SendMessage" => self.take(&body).await,
             // A pause that was not set is another pause.
@@ -49,7 +63,7 @@ impl Requests for Sqs {
                     .happens("puts back", &[Sending::Taken, Sending::Refused, Sending::Killed])
                 {
                     Sending::Killed => self.0.die().await,
-                    Sending::Refused => Err(refused()),
+                    Sending::Refused => Err(refused(503)),
                     _ => Ok(Bytes::new()),
                 }
             }
@@ -69,7 +83,8 @@ impl Sqs {
         }
         match outcome {
             Sending::Taken => Ok(Bytes::new()),
-            Sending::Refused => Err(refused()),
+            Sending::Refused => Err(refused(503)),
+            Sending::Denied => Err(refused(403)),
             Sending::Unreachable => Err(AwsError::Network("unreachable")),
             Sending::TakenUnanswered => Err(AwsError::Unanswered("cut")),
             Sending::Overdue => Err(AwsError::TimedOut),
@@ -79,7 +94,10 @@ impl Sqs {
 
     fn put(&self, body: &Value) {
         let text = body["MessageBody"].as_str().expect("a text").to_owned();
-        let refusals = body["MessageAttributes"][REFUSALS]["StringValue"].as_str();
+        let count = |name: &str| {
+            let count = body["MessageAttributes"][name]["StringValue"].as_str();
+            count.map_or(0, |count| count.parse().expect("a number"))
+        };
         let state = &mut *self.0.world.state.borrow_mut();
         match body["QueueUrl"].as_str() {
             Some(DEAD_LETTERS) => state.dead_letters.push(text),
@@ -89,16 +107,19 @@ impl Sqs {
                     id: state.messages,
                     text,
                     receives: 0,
-                    refusals: refusals.map_or(0, |count| count.parse().expect("a number")),
+                    tries: Tries {
+                        refusals: count(REFUSALS),
+                        faults: count(FAULTS),
+                    },
                 });
             }
         }
     }
 }
 
-fn refused() -> AwsError {
+fn refused(status: u16) -> AwsError {
     AwsError::Refused {
-        status: 503,
+        status,
         code: String::new(),
     }
 }

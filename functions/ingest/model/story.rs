@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::database::{Database, ODD};
+use super::database::{Database, ODD, POISON};
 use super::promises::Promises;
 use super::queue::{Sqs, DEAD_LETTERS, QUEUE};
 use super::world::{Message, Sandbox, Shared, Weather};
@@ -21,7 +21,7 @@ use crate::ingest::api_event::ApiEvent;
 use crate::ingest::beacon::{Beacon, Event};
 use crate::ingest::keeper::Keeper;
 use crate::ingest::landing::{Effort, Landing};
-use crate::ingest::queue::Queue;
+use crate::ingest::queue::{Queue, Tries};
 use crate::ingest::replay::{self, Delivery};
 use crate::ingest::stamp::Stamp;
 use crate::ingest::{reply, Outcome};
@@ -57,6 +57,8 @@ pub enum Kind {
     Named,
     /// It has no name, and is refused by the database unless quarantined.
     Odd,
+    /// It has no name, and the database has a fault whenever it comes.
+    Poison,
 }
 
 /// How beacons follow each other.
@@ -98,7 +100,7 @@ pub fn tell(plot: &Plot, world: &Shared) {
     story.promises.check();
     world.end_misfortunes();
     for _ in 0..ROUNDS {
-        if world.state.borrow().queue.is_empty() {
+        if !story.promises.is_waiting() {
             break;
         }
         world.wait(60);
@@ -106,6 +108,39 @@ pub fn tell(plot: &Plot, world: &Shared) {
         story.deliver(way);
     }
     story.promises.check_at_the_end();
+}
+
+/// A batch of texts that are none of ours, each of which costs a request to a queue that is slow: how long it takes, how
+/// many of them the queue is to keep, and how many copies there are.
+pub fn replay_junk(messages: u32, world: &Shared) -> (u64, usize, usize) {
+    let plot = Plot {
+        label: "junk",
+        beacons: &[],
+        weather: Weather::SlowQueue,
+        has_queue: true,
+        order: Order::OneByOne,
+        depth: 0,
+    };
+    let mut story = Story {
+        plot: &plot,
+        world: world.clone(),
+        promises: Promises::new(world.clone()),
+        processes: 0,
+    };
+    let junk = |id| Message {
+        id,
+        text: "junk".to_owned(),
+        receives: 0,
+        tries: Tries::default(),
+    };
+    let state = &world.state;
+    state.borrow_mut().queue = (1..=messages).map(junk).collect();
+    state.borrow_mut().messages = messages;
+    story.deliver(1);
+    let state = state.borrow();
+    let is_copy = |message: &&Message| message.id > messages;
+    let copies = state.queue.iter().filter(is_copy).count();
+    (state.seconds, state.queue.len() - copies, copies)
 }
 
 impl Story<'_> {
@@ -255,7 +290,7 @@ fn delivery(message: &Message) -> Delivery<'_> {
         handle: Cow::Borrowed("handle"),
         text: Cow::Borrowed(&message.text),
         receives: message.receives,
-        refusals: message.refusals,
+        tries: message.tries,
         sent: None,
     }
 }
@@ -265,12 +300,16 @@ fn events(beacon: usize, nth: u32, kinds: &[Kind]) -> Vec<Event<'static>> {
         let named = 100 * beacon as u128 + index as u128 + 1;
         let (name, key) = match kind {
             Kind::Named => (format!("{beacon}.{index}"), named),
-            Kind::Nameless | Kind::Odd => (
+            Kind::Nameless | Kind::Odd | Kind::Poison => (
                 format!("{beacon}.{index}.{nth}"),
                 named + 10_000 * u128::from(nth),
             ),
         };
-        let odd = if *kind == Kind::Odd { ODD } else { "" };
+        let odd = match kind {
+            Kind::Odd => ODD,
+            Kind::Poison => POISON,
+            Kind::Nameless | Kind::Named => "",
+        };
         Event {
             index,
             payload: Cow::Owned(format!(r#"{{"is":"{name}{odd}"}}"#)),

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::choices::Choices;
+use crate::ingest::queue::Tries;
 
 /// One world, shared by all who live in it.
 pub type Shared = Rc<World>;
@@ -32,7 +33,7 @@ pub struct Message {
     pub id: u32,
     pub text: String,
     pub receives: u32,
-    pub refusals: u32,
+    pub tries: Tries,
 }
 
 /// Whether the database can be reached while nothing befalls it.
@@ -43,6 +44,8 @@ pub enum Weather {
     Away,
     /// Each call takes long.
     Slow,
+    /// Each request to the queue does.
+    SlowQueue,
 }
 
 #[derive(Default, Hash)]

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{PutBack, Queue, Received, BATCH_MAX, REASON};
+use super::{PutBack, Queue, Received, BATCH_MAX, CALL_TIMEOUT, REASON};
+
+/// Whoever waits, however shortly, is told of messages on any of the disks ("Amazon SQS short and long polling").
+const ALL_DISKS_S: u64 = 1;
 
 impl Queue {
     /// How many rest there, roughly: Amazon SQS counts on many disks.
@@ -34,13 +37,13 @@ impl Queue {
         Ok(())
     }
 
-    /// Some of them; nobody else sees these for `time`.
+    /// Some of them, none only where there are none; nobody else sees these for `time`.
     ///
     /// # Errors
     /// The queue is away; in words for the operator.
     pub async fn dead(&self, time: Duration) -> Result<Vec<Received>, String> {
         let body = json!({ "QueueUrl": self.dead_letters_url, "MaxNumberOfMessages": BATCH_MAX,
-            "VisibilityTimeout": time.as_secs(), "MessageAttributeNames": [REASON] });
+            "WaitTimeSeconds": ALL_DISKS_S, "VisibilityTimeout": time.as_secs(), "MessageAttributeNames": [REASON] });
         let mut answer = self.ask("ReceiveMessage", &body).await?;
         let messages = answer["Messages"].take();
         Ok(serde_json::from_value(messages).unwrap_or_default())
@@ -60,7 +63,8 @@ impl Queue {
                 visibility_timeout: 0,
             })
             .collect();
-        self.make_visible(&self.dead_letters_url, &back).await
+        self.make_visible(&self.dead_letters_url, &back, CALL_TIMEOUT)
+            .await
     }
 
     /// Deletes one that is in the other queue again.

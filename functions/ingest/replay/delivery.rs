@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::value::RawValue;
 
 use super::super::loose_json::{self, Object};
-use super::super::queue::REFUSALS;
+use super::super::queue::{Tries, FAULTS, REFUSALS};
 
 /// The mark of this queue's kind in a record.
 const SOURCE: &str = "aws:sqs";
@@ -25,8 +25,8 @@ pub struct Delivery<'a> {
     pub text: Cow<'a, str>,
     /// How often it was handed over, this time included.
     pub receives: u32,
-    /// How often the database refused it before.
-    pub refusals: u32,
+    /// How it fared before.
+    pub tries: Tries,
     /// When it was sent to the queue, where the queue says so.
     pub sent: Option<SystemTime>,
 }
@@ -55,14 +55,18 @@ pub fn deliveries(event: &RawValue) -> Option<Vec<Delivery<'_>>> {
 
 fn delivery<'a>(record: &Object<'a>) -> Delivery<'a> {
     let attributes = record.object("attributes");
-    let refusals = record.object("messageAttributes").object(REFUSALS);
+    let counted = record.object("messageAttributes");
+    let count = |name| number(counted.object(name).text("stringValue")).unwrap_or(0);
     let sent_ms: Option<u64> = number(attributes.text("SentTimestamp"));
     Delivery {
         id: record.text("messageId").unwrap_or_default(),
         handle: record.text("receiptHandle").unwrap_or_default(),
         text: record.text("body").unwrap_or_default(),
         receives: number(attributes.text("ApproximateReceiveCount")).unwrap_or(1),
-        refusals: number(refusals.text("stringValue")).unwrap_or(0),
+        tries: Tries {
+            refusals: count(REFUSALS),
+            faults: count(FAULTS),
+        },
         sent: sent_ms.and_then(|ms| SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms))),
     }
 }
@@ -76,10 +80,10 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn read(event: &serde_json::Value) -> Option<Vec<(String, String, u32, u32)>> {
+    fn read(event: &serde_json::Value) -> Option<Vec<(String, String, u32, Tries)>> {
         let raw = serde_json::value::to_raw_value(event).unwrap();
         let deliveries = deliveries(&raw)?.into_iter();
-        let parts = deliveries.map(|d| (d.id.into_owned(), d.text.into_owned(), d.receives, d.refusals));
+        let parts = deliveries.map(|d| (d.id.into_owned(), d.text.into_owned(), d.receives, d.tries));
         Some(parts.collect())
     }
 
@@ -87,13 +91,15 @@ mod tests {
     fn each_record_is_read_whatever_its_neighbours_are() {
         let good = json!({ "messageId": "1", "receiptHandle": "h", "eventSource": "aws:sqs", "body": "{\"a\":1}",
             "attributes": { "ApproximateReceiveCount": "3", "SentTimestamp": "1767323045000" },
-            "messageAttributes": { "refusals": { "stringValue": "2", "dataType": "Number" } } });
+            "messageAttributes": { "refusals": { "stringValue": "2", "dataType": "Number" },
+                "faults": { "stringValue": "7", "dataType": "Number" } } });
         let event = json!({ "Records": [good, null, { "messageId": "2", "body": 7, "attributes": [] }] });
-        let empty = (String::new(), String::new(), 1, 0);
+        let tries = |refusals, faults| Tries { refusals, faults };
+        let empty = (String::new(), String::new(), 1, tries(0, 0));
         let expected = vec![
-            ("1".to_owned(), "{\"a\":1}".to_owned(), 3, 2),
+            ("1".to_owned(), "{\"a\":1}".to_owned(), 3, tries(2, 7)),
             empty,
-            ("2".to_owned(), "7".to_owned(), 1, 0),
+            ("2".to_owned(), "7".to_owned(), 1, tries(0, 0)),
         ];
         assert_eq!(read(&event), Some(expected));
     }

@@ -2,9 +2,9 @@
 //!
 //! [`postgres`] and [`database`] give throwaway servers with TLS and fresh databases; [`function`] runs a real
 //! binary under [`runtime_api`]; [`http_api`] is the gateway that a browser reaches; [`response_url`] is where
-//! CloudFormation waits; [`browser`] is a real one; [`moto`] answers for
-//! services of AWS; [`pgbouncer`] pools connections; [`proxy`] stands between a function and the database to cut,
-//! reset and count; [`stack_template`] is template.yaml as CloudFormation sees it, [`cloudwatch`] what its alarms see.
+//! CloudFormation waits; [`browser`] is a real one; [`moto`] answers for services of AWS, with a [`door`] in front that
+//! can be shut; [`pgbouncer`] pools connections; [`proxy`] stands between a function and the database to cut, reset
+//! and count; [`stack_template`] is template.yaml as CloudFormation sees it, [`cloudwatch`] what its alarms see.
 #![allow(dead_code, reason = "each program that includes this uses a part of it")]
 #![allow(
     clippy::unwrap_used,
@@ -27,6 +27,7 @@ pub mod browser;
 pub mod site;
 pub mod response_url;
 pub mod moto;
+pub mod door;
 pub mod event_source;
 pub mod pgbouncer;
 pub mod proxy;

@@ -22,6 +22,17 @@ pub struct PgBouncer {
 impl PgBouncer {
     /// With so many connections to the server, for one login.
     pub fn start(cluster: &Cluster, login: &str, password: &str, connections: u32) -> Self {
+        Self::before(cluster.port, cluster, login, password, connections)
+    }
+
+    /// The same, with something at `server_port` between it and the server.
+    pub fn before(
+        server_port: u16,
+        cluster: &Cluster,
+        login: &str,
+        password: &str,
+        connections: u32,
+    ) -> Self {
         const SCRIPT: &str = r#""$1" "$2/pgbouncer.ini" >"$2/log" 2>&1 </dev/null & pid=$!
             read -r _
             kill -TERM "$pid"; wait "$pid"; rm -rf "$2""#;
@@ -31,7 +42,7 @@ impl PgBouncer {
         fs::create_dir(&dir).unwrap();
         let users = format!("\"{login}\" \"{password}\"\n");
         fs::write(dir.join("users.txt"), users).unwrap();
-        let settings = configuration(cluster, &dir, port, connections);
+        let settings = configuration((server_port, cluster), &dir, port, connections);
         fs::write(dir.join("pgbouncer.ini"), settings).unwrap();
         let program = within_reach(&dir);
         account::give(&dir);
@@ -60,7 +71,7 @@ impl Drop for PgBouncer {
     }
 }
 
-fn configuration(cluster: &Cluster, dir: &Path, port: u16, connections: u32) -> String {
+fn configuration((server_port, cluster): (u16, &Cluster), dir: &Path, port: u16, connections: u32) -> String {
     let (certificate, key) = cluster.identity();
     format!(
         "[databases]
@@ -79,7 +90,7 @@ fn configuration(cluster: &Cluster, dir: &Path, port: u16, connections: u32) -> 
          server_tls_sslmode = verify-full
          server_tls_ca_file = {authority}
         ",
-        server = cluster.port,
+        server = server_port,
         users = dir.join("users.txt").display(),
         certificate = certificate.display(),
         key = key.display(),

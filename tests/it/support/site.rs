@@ -116,6 +116,15 @@ impl Site {
         usize::try_from(row.get::<_, i64>(0)).unwrap()
     }
 
+    /// From now on the database answers an event with the SQLSTATE in its member `bad`.
+    pub async fn fail_where_bad(&self) {
+        let sql = "create function public.fail() returns trigger language plpgsql as
+                     $$ begin raise exception 'no' using errcode = new.raw_payload ->> 'bad'; end $$;
+                   create trigger fail before insert on raw.site_tracking_events_r
+                     for each row when (new.raw_payload ? 'bad') execute function public.fail()";
+        self.admin.batch_execute(sql).await.unwrap();
+    }
+
     /// Ends every session of the ingest login, as a failover would; how many there were.
     pub async fn terminate(&self) -> usize {
         let sql = "select pg_terminate_backend(pid) from pg_stat_activity where usename = $1";

@@ -1,8 +1,9 @@
-//! Stands between the functions and the queue: passes requests on, answers 500, or hangs up.
+//! Stands between the functions and the queue: passes requests on and reads them, says no, answers 500, or hangs up.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -10,6 +11,7 @@ use hyper::header::CONTENT_LENGTH;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 
 /// What becomes of a request.
@@ -17,6 +19,10 @@ use tokio::net::{TcpListener, TcpStream};
 pub enum Manner {
     #[default]
     Serves,
+    /// The queue has nothing of it, and the answer is 403.
+    Denies,
+    /// So many requests are served, each behind them denied.
+    DeniesAfter(u32),
     /// The queue has nothing of it, and the answer is 500.
     Refuses,
     /// The queue took it, and the answer is 500 all the same.
@@ -31,7 +37,12 @@ pub enum Manner {
 struct State {
     manner: Mutex<Manner>,
     hits: AtomicU64,
+    passed: Mutex<Vec<Value>>,
+    slow: Mutex<Option<Instant>>,
 }
+
+/// A machine that needs so long for a request may need the three seconds that the functions have.
+const SLOW: Duration = Duration::from_secs(1);
 
 pub struct Door {
     pub url: String,
@@ -64,9 +75,33 @@ impl Door {
         *self.state.manner.lock().unwrap() = manner;
     }
 
+    /// What was passed on since the last call.
+    pub fn passed(&self) -> Vec<Value> {
+        std::mem::take(&mut self.state.passed.lock().unwrap())
+    }
+
+    /// Whether since `time` a request was answered so late that whoever asked may have given up.
+    pub fn was_slow_since(&self, time: Instant) -> bool {
+        self.state.slow.lock().unwrap().is_some_and(|last| last > time)
+    }
+
     /// Requests that were not served.
     pub fn hits(&self) -> u64 {
         self.state.hits.load(Ordering::SeqCst)
+    }
+}
+
+impl State {
+    fn next_manner(&self) -> Manner {
+        let manner = &mut *self.manner.lock().unwrap();
+        match *manner {
+            Manner::DeniesAfter(0) => Manner::Denies,
+            Manner::DeniesAfter(served) => {
+                *manner = Manner::DeniesAfter(served - 1);
+                Manner::Serves
+            }
+            manner => manner,
+        }
     }
 }
 
@@ -76,18 +111,26 @@ async fn answer(
     place: String,
     state: Arc<State>,
 ) -> Result<Response<Full<Bytes>>, &'static str> {
-    let manner = *state.manner.lock().unwrap();
-    let is_passed = !matches!(manner, Manner::Refuses | Manner::HangsUp);
+    let manner = state.next_manner();
+    let is_passed = !matches!(manner, Manner::Refuses | Manner::Denies | Manner::HangsUp);
     let (head, body) = request.into_parts();
     let body = body
         .collect()
         .await
         .map_err(|_| "the function hung up")?
         .to_bytes();
+    if is_passed {
+        let read = serde_json::from_slice(&body).unwrap_or_default();
+        state.passed.lock().unwrap().push(read);
+    }
+    let began = Instant::now();
     let answer = match is_passed {
         true => Some(passed(Request::from_parts(head, Full::new(body)), &place).await?),
         false => None,
     };
+    if began.elapsed() > SLOW {
+        *state.slow.lock().unwrap() = Some(Instant::now());
+    }
     match (manner, answer) {
         (Manner::Serves, Some(answer)) => return Ok(answer),
         _ => state.hits.fetch_add(1, Ordering::SeqCst),
@@ -95,8 +138,11 @@ async fn answer(
     match manner {
         Manner::HangsUp | Manner::TakesAndHangsUp => Err("hung up on purpose"),
         _ => {
-            let mut failed = Response::new(Full::new(Bytes::from_static(b"{\"__type\":\"InternalError\"}")));
-            *failed.status_mut() = hyper::StatusCode::INTERNAL_SERVER_ERROR;
+            let mut failed = Response::new(Full::new(Bytes::from_static(b"{\"__type\":\"Failed\"}")));
+            *failed.status_mut() = match manner {
+                Manner::Denies => hyper::StatusCode::FORBIDDEN,
+                _ => hyper::StatusCode::INTERNAL_SERVER_ERROR,
+            };
             Ok::<_, Infallible>(failed).map_err(|never| match never {})
         }
     }
