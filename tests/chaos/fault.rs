@@ -72,7 +72,8 @@ impl Kind {
     /// neither the database nor a queue said afterwards what became of it.
     pub fn may_hide(self, keeps: Keeps) -> bool {
         match self {
-            Self::QueueDenies | Self::QueueError | Self::QueueCut | Self::FunctionKilled => true,
+            Self::QueueDenies | Self::QueueError | Self::QueueCut => true,
+            Self::Frozen | Self::FunctionKilled => true,
             Self::ReadOnly => false,
             _ => keeps == Keeps::Nothing,
         }
