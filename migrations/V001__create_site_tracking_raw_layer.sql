@@ -653,8 +653,16 @@ begin
     p_event_data, p_batch_id, coalesce(p_processing_status, 'PENDING'), p_error_message, p_event_key, p_request)
   on conflict (event_key, tenant_hk) where event_key is not null do nothing
   returning e.raw_event_id into v_id;
-  v_audit_error := case when p_audit and v_id is not null
-    then raw.audit_tracking_events(p_tenant_hk, array[v_id], p_batch_id) end;
+  if found then
+    v_audit_error := case when p_audit then raw.audit_tracking_events(p_tenant_hk, array[v_id], p_batch_id) end;
+  -- A duplicate is there; what is not has been left out by a trigger of somebody's, and nobody may take it for stored.
+  elsif not exists (select from raw.site_tracking_events_r e
+      where e.event_key = p_event_key and e.tenant_hk = p_tenant_hk)
+  then
+    raise exception 'an event was neither stored nor is it there, a trigger on raw.site_tracking_events_r left it out'
+      using errcode = 'TR003', schema = 'raw', table = 'site_tracking_events_r',
+        hint = 'have the trigger let the row pass, or raise an error of its own';
+  end if;
   return v_id;
 end
 $$;
@@ -760,10 +768,19 @@ begin
   if p_audit and v_stored > 0 then
     audit_error := raw.audit_tracking_events(v_tenant_hk, array_remove(v_ids, null), p_batch_id);
   end if;
-  -- A statement of its own: it sees what a concurrent beacon committed while the insert waited for it.
+  -- Statements of their own: they see what a concurrent beacon committed while the insert waited for it.
+  if v_stored < cardinality(p_events) and exists (select from unnest(v_ids, p_event_keys) as b(id, key)
+      where b.id is null and not exists (select from raw.site_tracking_events_r e
+        where e.event_key = b.key and e.tenant_hk = v_tenant_hk))
+  then
+    raise exception 'an event was neither stored nor is it there, a trigger on raw.site_tracking_events_r left it out'
+      using errcode = 'TR003', schema = 'raw', table = 'site_tracking_events_r',
+        hint = 'have the trigger let the row pass, or raise an error of its own';
+  end if;
+  -- A duplicate always names a receipt: an empty one where a direct caller gave none.
   return query
     select 'ok', (b.n - 1)::integer, b.id,
-      case when b.id is null then (select e.batch_id from raw.site_tracking_events_r e
+      case when b.id is null then (select coalesce(e.batch_id, '') from raw.site_tracking_events_r e
         where e.event_key = b.key and e.tenant_hk = v_tenant_hk) end,
       case when b.id is not null then audit_error end
     from unnest(v_ids, p_event_keys) with ordinality as b(id, key, n);
