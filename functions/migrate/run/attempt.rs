@@ -282,6 +282,9 @@ impl Attempt<'_> {
     async fn lock(&self) -> Result<(), Failure> {
         loop {
             let rows = self.client.query_typed(LOCK, &[]).await?;
+            // The question's portal keeps its snapshot until another query comes, and who holds the lock may be building
+            // an index, which waits for every old snapshot.
+            self.client.batch_execute("select").await?;
             if rows.first().is_some_and(|row| row.get(0)) {
                 return Ok(());
             }

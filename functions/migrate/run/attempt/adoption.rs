@@ -146,9 +146,6 @@ impl Attempt<'_> {
         );
         guardian.batch_execute(&patience).await?;
         guard.lock().await?;
-        // The portal of the question for the lock keeps its snapshot until another query comes, and a build waits for
-        // every old snapshot.
-        guardian.batch_execute("select").await?;
         let now = shape::read(self.client).await?;
         for (name, create, left_over) in now.indexes_to_build() {
             let drop = left_over.then(|| format!("drop index concurrently raw.{name}"));
