@@ -208,7 +208,6 @@ declare
   v_columns text[] := '{}';
   v_name text;
   v_held boolean;
-  v_seen bigint;
 begin
   if current_setting('tracking.done') <> 'preflight 4' then
     return;
@@ -221,18 +220,6 @@ begin
   then
     return;
   end if;
-  -- Nobody writes while the newest id is read: every row up to it is there, or never will be.
-  begin
-    if current_setting('lock_timeout') in ('0', '0ms') then
-      perform set_config('lock_timeout', '2s', true);
-    end if;
-    lock table raw.site_tracking_events_r in share mode;
-    execute 'select coalesce(max(raw_event_id), 0) from raw.site_tracking_events_r' into v_seen;
-    raise exception using errcode = 'TR099';
-  exception
-    when sqlstate 'TR099' then
-      null;
-  end;
   for v_name in select c from jsonb_array_elements_text(v_replaced -> 'columns') c
     where exists (select from pg_attribute
       where attrelid = 'raw.site_tracking_events_r'::regclass and attname = c and not attisdropped)
@@ -245,7 +232,8 @@ begin
       v_columns := v_columns || v_name;
     end if;
   end loop;
-  perform set_config('tracking.seen', v_seen::text, false);
+  perform set_config('tracking.seen', 'once', false);
+  perform set_config('tracking.looked_to', '', false);
   perform set_config('tracking.empty_columns', v_columns::text, false);
 end
 $$;
@@ -419,26 +407,57 @@ end
 $$;
 
 -- step: adopted
--- An adopted table gets rid of what was added to it; a column in which there is a value stays. Of the rows only those
--- count that came since they were looked through.
+-- An adopted table gets rid of what was added to it; a column in which there is a value stays. Any row may have got one
+-- since they were looked through: all are looked through again, behind the lock, piece by piece. By hand that may take
+-- two seconds; migrate sends this step with tracking.look = more as long as nobody waits, then with "no more". Where it
+-- did not come to the end the columns stay too: they are nullable, and a value that is gone is gone.
 do $$
 declare
   v_replaced jsonb := nullif(current_setting('tracking.replaced', true), '')::jsonb;
-  v_seen bigint := nullif(current_setting('tracking.seen', true), '')::bigint;
+  v_columns text[] := coalesce(nullif(current_setting('tracking.empty_columns', true), '')::text[], '{}');
+  v_look text := coalesce(current_setting('tracking.look', true), '');
+  v_until timestamptz := clock_timestamp() + case v_look when 'more' then interval '50 ms' else interval '2 s' end;
+  v_at bigint := nullif(current_setting('tracking.looked_to', true), '')::bigint;
+  v_is_seen boolean := current_setting('tracking.seen', true) = 'all';
+  v_piece record;
   v_name text;
-  v_held boolean;
 begin
   if current_setting('tracking.done') <> 'functions' then
     return;
   end if;
-  perform set_config('tracking.done', 'adopted', false);
-  if v_seen is null or current_setting('tracking.mode') = 'retain' then
+  if v_look <> 'more' then
+    perform set_config('tracking.done', 'adopted', false);
+  end if;
+  if current_setting('tracking.seen', true) = '' or current_setting('tracking.mode') = 'retain' then
+    perform set_config('tracking.look', 'no more', true);
     return;
   end if;
   if current_setting('lock_timeout') in ('0', '0ms') then
     perform set_config('lock_timeout', '2s', true);
   end if;
   lock table raw.site_tracking_events_r in access exclusive mode;
+  while not v_is_seen and cardinality(v_columns) > 0 and v_look <> 'no more' and clock_timestamp() < v_until loop
+    execute (select format('select count(*) as rows, max(raw_event_id) as last, array[%s]::text[] as held from (select * '
+      'from raw.site_tracking_events_r where $1 is null or raw_event_id > $1 order by raw_event_id limit 10000) as piece',
+      string_agg(format('case when count(%I) > 0 then %L end', c, c), ', ')) from unnest(v_columns) as c)
+    into v_piece using v_at;
+    for v_name in select c from unnest(v_piece.held) as c where c is not null loop
+      v_columns := array_remove(v_columns, v_name);
+      perform set_config('tracking.notes', concat_ws(E'\n', nullif(current_setting('tracking.notes', true), ''),
+        format('column raw.site_tracking_events_r.%s stays: there are rows with a value in it', v_name)), false);
+    end loop;
+    v_at := v_piece.last;
+    v_is_seen := v_piece.rows < 10000;
+  end loop;
+  perform set_config('tracking.empty_columns', v_columns::text, false);
+  if v_look = 'more' then
+    perform set_config('tracking.looked_to', v_at::text, false);
+    if v_is_seen or cardinality(v_columns) = 0 then
+      perform set_config('tracking.seen', 'all', false);
+      perform set_config('tracking.look', 'no more', true);
+    end if;
+    return;
+  end if;
   for v_name in select i from jsonb_array_elements_text(v_replaced -> 'indexes') i loop
     execute format('drop index if exists raw.%I restrict', v_name);
   end loop;
@@ -447,12 +466,10 @@ begin
   loop
     execute format('alter table raw.site_tracking_events_r drop constraint %I restrict', v_name);
   end loop;
-  foreach v_name in array current_setting('tracking.empty_columns')::text[] loop
-    execute format('select exists (select from raw.site_tracking_events_r where raw_event_id > $1 and %I is not null)',
-      v_name) into v_held using v_seen;
+  foreach v_name in array v_columns loop
     begin
-      if v_held then
-        raise exception 'there are rows with a value in it' using errcode = 'TR099';
+      if not v_is_seen then
+        raise exception 'looking through all rows again would have kept others waiting' using errcode = 'TR099';
       end if;
       execute format('alter table raw.site_tracking_events_r drop column %I restrict', v_name);
     exception

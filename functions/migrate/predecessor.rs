@@ -22,7 +22,7 @@ pub struct Shape {
     pub bytes: i64,
     /// Whether its id has a sequence that belongs to it.
     pub id_has_sequence: bool,
-    /// Whether its id is unique.
+    /// Whether its id is unique and never NULL.
     pub id_is_unique: bool,
     /// Its columns.
     pub columns: Vec<Column>,

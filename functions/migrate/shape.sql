@@ -13,7 +13,7 @@ select pg_catalog.jsonb_build_object(
     select from pg_catalog.pg_index i
     join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
     where i.indrelid = c.oid and i.indisunique and i.indisvalid and i.indpred is null and i.indnkeyatts = 1
-      and a.attname = 'raw_event_id'),
+      and a.attname = 'raw_event_id' and a.attnotnull),
   'columns', (
     select coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
       'name', a.attname,

@@ -9,7 +9,7 @@ use super::patience::LONGEST;
 use super::rehearsal::{lines, UNDO_DIFFERS};
 use super::steps::split;
 use super::Attempt;
-use crate::migrate::catalogue::V001;
+use crate::migrate::catalogue::{Step, V001};
 use crate::migrate::failure::Failure;
 use crate::migrate::fingerprint::{self, Change, Difference, Fingerprint};
 use crate::migrate::ledger;
@@ -17,10 +17,15 @@ use crate::migrate::notes::Weight;
 use crate::migrate::plan::{OnDelete, Wish};
 use crate::migrate::record;
 use crate::migrate::report::Outcome;
+use crate::migrate::run::Pace;
 
 /// What the rollback file took for V001's.
 const MADE: &str =
     "select coalesce(nullif(pg_catalog.current_setting('tracking.made', true), ''), '{}')::text[]";
+
+/// The step of the rollback file that may be sent several times, and whether it asks for that.
+const LOOKS_AGAIN: &str = "adopted";
+const LOOK: &str = "select pg_catalog.current_setting('tracking.look')";
 
 impl Attempt<'_> {
     /// An owner leaves; nothing else changes.
@@ -40,6 +45,9 @@ impl Attempt<'_> {
         let before = fingerprint::read(self.client).await?;
         let is_quick = reading.elapsed() < LONGEST * 3 / 4;
         self.begin_locking().await?;
+        let (drop, rest) = split(rest, LOOKS_AGAIN);
+        self.send(drop).await?;
+        self.look_again(rest.first()).await?;
         self.send(rest).await?;
         self.look_around_and_bound().await?;
         let after = match is_quick {
@@ -54,6 +62,26 @@ impl Attempt<'_> {
         self.report.fingerprint_after = Some(after);
         self.send(finish).await?;
         self.note_undo().await
+    }
+
+    /// Looks through the rows of an adopted table behind its lock, piece by piece, until somebody has waited for half of
+    /// what anybody may; not at all where others have had to wait before. What was not seen stays.
+    async fn look_again(&mut self, step: Option<&Step<'static>>) -> Result<(), Failure> {
+        let Some(step) = step.filter(|_| self.pace == Pace::InOneGo) else {
+            return self.set("tracking.look", "no more").await;
+        };
+        self.set("tracking.look", "more").await?;
+        loop {
+            self.send_one(step).await?;
+            let rows = self.client.query_typed(LOOK, &[]).await?;
+            if rows.first().is_none_or(|row| row.get::<_, &str>(0) != "more") {
+                return Ok(());
+            }
+            self.look_around().await?;
+            if self.left_of_patience().is_some_and(|left| left < LONGEST / 2) {
+                return self.set("tracking.look", "no more").await;
+            }
+        }
     }
 
     /// A catalog of many thousands of relations is read class by class: between them it is seen whether anybody waits.
