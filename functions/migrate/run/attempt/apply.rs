@@ -29,6 +29,7 @@ impl Attempt<'_> {
             self.send(V001.create().into_iter().take(1).collect()).await?;
             let (look, change) = split(V001.adopt(), "adopt_table");
             self.send(look).await?;
+            self.rehearse_return().await?;
             self.begin_locking().await?;
             self.send(change).await?;
         }

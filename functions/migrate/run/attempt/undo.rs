@@ -65,21 +65,25 @@ impl Attempt<'_> {
     }
 
     /// Looks through the rows of an adopted table behind its lock, piece by piece, until somebody has waited for half of
-    /// what anybody may; not at all where others have had to wait before. What was not seen stays.
+    /// what anybody may; for less where others have had to wait before. What was not seen stays.
     async fn look_again(&mut self, step: Option<&Step<'static>>) -> Result<(), Failure> {
-        let Some(step) = step.filter(|_| self.pace == Pace::InOneGo) else {
-            return self.set("tracking.look", "no more").await;
+        let Some(step) = step else {
+            return Ok(());
+        };
+        let enough = match self.pace {
+            Pace::InOneGo => LONGEST / 2,
+            Pace::InSteps => LONGEST * 7 / 8,
         };
         self.set("tracking.look", "more").await?;
         loop {
+            self.look_around().await?;
+            if self.left_of_patience().is_some_and(|left| left < enough) {
+                return self.set("tracking.look", "no more").await;
+            }
             self.send_one(step).await?;
             let rows = self.client.query_typed(LOOK, &[]).await?;
             if rows.first().is_none_or(|row| row.get::<_, &str>(0) != "more") {
                 return Ok(());
-            }
-            self.look_around().await?;
-            if self.left_of_patience().is_some_and(|left| left < LONGEST / 2) {
-                return self.set("tracking.look", "no more").await;
             }
         }
     }
@@ -127,7 +131,7 @@ impl Attempt<'_> {
             sqlstate: Some(UNDO_DIFFERS.to_owned()),
             ..Failure::refused(
                 message,
-                "nothing was dropped; drop or move that first, then try again",
+                "no table and no event was dropped; drop or move that first, then try again",
             )
         })
     }
