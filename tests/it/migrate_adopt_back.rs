@@ -229,3 +229,36 @@ async fn a_function_is_given_back_whatever_became_of_its_owner_its_grantors_or_i
         json!(["function raw.quarantined_bytes is there"])
     );
 }
+
+#[tokio::test]
+async fn a_refusal_behind_a_table_that_was_prepared_says_so_and_the_delete_takes_it_away() {
+    // An index that was not built to its end makes an adoption go in steps, as a big table does.
+    let cluster = Cluster::own(Version::Newest);
+    let (mut stack, client) = changed(
+        &cluster,
+        "create index site_tracking_events_r_pending on raw.site_tracking_events_r (raw_event_id)
+           where processing_status = 'PENDING';
+         update pg_index set indisvalid = false where indexrelid = 'raw.site_tracking_events_r_pending'::regclass;
+         create function public.no() returns trigger language plpgsql as 'begin raise ''not here''; end';
+         create trigger no before insert on raw.site_tracking_events_r for each row execute function public.no()",
+    )
+    .await;
+    let mut before = state(&client).await;
+    for _ in 0..2 {
+        let refused = stack.create().await;
+        assert_failed(&refused, "TR010");
+        assert_failed(&refused, "not here");
+        assert_failed(&refused, "its Delete takes that away");
+        let reason = refused["Reason"].as_str().unwrap();
+        assert!(!reason.contains("nothing was changed"), "{reason}");
+    }
+    assert_succeeded(&stack.delete().await);
+    let now: Vec<_> = state(&client).await;
+    let valid = |lines: &[String]| {
+        lines
+            .iter()
+            .map(|line| line.replace(" f", " t"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(valid(&now), valid(&before));
+}
