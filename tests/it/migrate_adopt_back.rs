@@ -161,6 +161,8 @@ async fn what_others_have_to_look_at_is_told_and_what_was_theirs_is_theirs_again
     }
     assert_succeeded(&stack.delete().await);
     assert_eq!((state(&client).await, held().await), before);
+    let output = stack.function.output();
+    assert!(!output.contains("is not as it was before V001"), "{output}");
 }
 
 #[tokio::test]
@@ -253,12 +255,9 @@ async fn a_refusal_behind_a_table_that_was_prepared_says_so_and_the_delete_takes
         assert!(!reason.contains("nothing was changed"), "{reason}");
     }
     assert_succeeded(&stack.delete().await);
-    let now: Vec<_> = state(&client).await;
-    let valid = |lines: &[String]| {
-        lines
-            .iter()
-            .map(|line| line.replace(" f", " t"))
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(valid(&now), valid(&before));
+    let mut now = state(&client).await;
+    let rebuilt = "index CREATE INDEX site_tracking_events_r_pending ";
+    now.retain(|line| !line.starts_with(rebuilt));
+    before.retain(|line| !line.starts_with(rebuilt));
+    assert_eq!(now, before);
 }

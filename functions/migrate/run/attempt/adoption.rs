@@ -7,12 +7,14 @@
 
 use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
 
 use super::{Attempt, INCOMPATIBLE, UNDO_DIFFERS};
 use crate::db;
 use crate::migrate::catalogue::{Step, V001};
 use crate::migrate::checklist::{ground, rules};
 use crate::migrate::failure::{Failure, Kind};
+use crate::migrate::fingerprint::{self, Fingerprint};
 use crate::migrate::notes::Weight;
 use crate::migrate::plan::{self, Plan, Wish};
 use crate::migrate::predecessor::{Shape, Verdict};
@@ -34,6 +36,11 @@ select k.conname::text from pg_catalog.pg_constraint k
 where k.conrelid = pg_catalog.to_regclass('raw.site_tracking_events_r') and not k.convalidated
   and k.conname in ('site_tracking_events_r_known_status', 'site_tracking_events_r_retry_count_not_negative')
 order by 1";
+
+/// Adds to what is left for the ledger.
+const WAS: &str = "
+select set_config('tracking.adoption', (current_setting('tracking.adoption')::jsonb
+  || jsonb_build_object('was', $1::jsonb))::text, true)";
 
 /// What the rollback file would know of functions that gave way and came back alone.
 const GIVEN_WAY: &str = "
@@ -57,6 +64,7 @@ impl Attempt<'_> {
         }
         self.begin().await?;
         self.lock().await?;
+        let before = fingerprint::read(self.client).await?;
         // Another stack may have been faster.
         let decided = ledger::found(self.client, &V001).await?;
         let (plan, reason) = plan::decide(&self.order.wish, &decided, &self.report.checksum);
@@ -73,7 +81,7 @@ impl Attempt<'_> {
         )?;
         self.report.reason = reason;
         self.may_have_made = true;
-        self.make_ready().await?;
+        self.make_ready(&before).await?;
         self.build().await
     }
 
@@ -84,14 +92,14 @@ impl Attempt<'_> {
     }
 
     /// The row of the ledger comes before the lock that nobody can pass.
-    async fn make_ready(&mut self) -> Result<(), Failure> {
+    async fn make_ready(&mut self, before: &Fingerprint) -> Result<(), Failure> {
         self.tell(&[("tracking.adopt", "yes"), ("tracking.foreign_key", "not_valid")])
             .await?;
         let of = |steps: Vec<Step<'static>>, name| steps.into_iter().filter(move |step| step.name == name);
-        let look = of(V001.create(), "preflight")
-            .chain(of(V001.adopt(), "adopt_look"))
-            .chain(of(V001.create(), "ledger"));
+        let look = of(V001.create(), "preflight").chain(of(V001.adopt(), "adopt_look"));
         self.send(look.collect()).await?;
+        self.remember(before).await?;
+        self.send(of(V001.create(), "ledger").collect()).await?;
         self.rehearse_return().await?;
         self.begin_locking().await?;
         self.send(of(V001.adopt(), "adopt_table").collect()).await?;
@@ -100,6 +108,13 @@ impl Attempt<'_> {
         self.client.batch_execute("commit").await?;
         self.committed = Some(super::PREPARED);
         self.locking = None;
+        Ok(())
+    }
+
+    /// Has the ledger keep how the predecessor was, in brief, for the undo to compare. To be called behind `adopt_look`.
+    pub(super) async fn remember(&self, before: &Fingerprint) -> Result<(), Failure> {
+        let was = serde_json::json!(before.brief(|object| V001.makes(object))).to_string();
+        self.client.query_typed(WAS, &[(&was, Type::TEXT)]).await?;
         Ok(())
     }
 

@@ -3,6 +3,9 @@
 //! Compared are the catalogs before and behind the file. What went must be what the ledger calls V001's; what somebody
 //! else changed meanwhile is reported.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::patience::LONGEST;
@@ -26,6 +29,17 @@ const MADE: &str =
 /// The step of the rollback file that may be sent several times, and whether it asks for that.
 const LOOKS_AGAIN: &str = "adopted";
 const LOOK: &str = "select pg_catalog.current_setting('tracking.look')";
+
+/// How an adopted predecessor was.
+const WAS: &str = "
+select l.replaced_objects -> 'was' from migrations.migration_log l
+where l.version = 'V001' and l.status in ('STARTED', 'APPLIED', 'SHARED') and l.replaced_objects ? 'was'
+  and l.applied_at > coalesce((select max(r.rolled_back_at) from migrations.rollback_log r
+    where r.version = 'V001' and r.status = 'ROLLED_BACK'), '-infinity')
+order by l.migration_id limit 1";
+
+/// Entries that a person is told.
+const NAMED: usize = 5;
 
 impl Attempt<'_> {
     /// An owner leaves; nothing else changes.
@@ -55,6 +69,7 @@ impl Attempt<'_> {
             false => self.read_in_pieces().await?,
         };
         self.judge_undo(&before.difference(&after)).await?;
+        self.compare_with_first(&after).await?;
         let (before, after) = (before.digest(), after.digest());
         self.set("tracking.fingerprint_before", &before).await?;
         self.set("tracking.fingerprint_after", &after).await?;
@@ -136,6 +151,31 @@ impl Attempt<'_> {
         })
     }
 
+    /// An adopted table stays, and is judged by what it was when the first attempt came upon it.
+    async fn compare_with_first(&mut self, after: &Fingerprint) -> Result<(), Failure> {
+        if !ledger::is_kept(self.client).await? {
+            return Ok(());
+        }
+        let rows = self.client.query_typed(WAS, &[]).await?;
+        let Some(was) = rows.first().map(|row| row.get::<_, Value>(0)) else {
+            return Ok(());
+        };
+        let was: BTreeMap<String, String> = serde_json::from_value(was).unwrap_or_default();
+        let differ = differ(&was, &after.brief(|object| V001.makes(object)));
+        if !differ.is_empty() {
+            let told = differ.iter().take(NAMED).cloned().collect::<Vec<_>>().join("; ");
+            let note = format!(
+                "what stays is not as it was before V001: {told}{}",
+                match differ.len().saturating_sub(NAMED) {
+                    0 => String::new(),
+                    more => format!("; and {more} more"),
+                }
+            );
+            self.report.notes.push(Weight::Know, note);
+        }
+        Ok(())
+    }
+
     async fn note_undo(&mut self) -> Result<(), Failure> {
         let written = record::last_rolled_back(self.client).await?;
         self.report.outcome = match written.status.as_deref() {
@@ -148,6 +188,17 @@ impl Attempt<'_> {
         self.note(Weight::Know, written);
         Ok(())
     }
+}
+
+/// Entries that are not in both, or not the same.
+fn differ(was: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Vec<String> {
+    let names: BTreeSet<&String> = was.keys().chain(now.keys()).collect();
+    let change = |name: &&String| match (was.get(*name), now.get(*name)) {
+        (Some(_), None) => Some(format!("gone: {name}")),
+        (None, Some(_)) => Some(format!("new: {name}")),
+        (before, after) => (before != after).then(|| format!("altered: {name}")),
+    };
+    names.iter().filter_map(change).collect()
 }
 
 /// Something went that the ledger does not call V001's. Who is a member of a role is the whole server's affair and
