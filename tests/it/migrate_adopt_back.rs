@@ -212,6 +212,12 @@ async fn a_function_is_given_back_whatever_became_of_its_owner_its_grantors_or_i
         output.contains("stays as it is: it is neither V001's"),
         "{output}"
     );
+    let told = output.split("what stays is not as it was before V001: ").nth(1);
+    let told = told.unwrap_or_else(|| panic!("{output}"));
+    assert!(
+        told.starts_with("altered: function raw.ingest_tracking_event("),
+        "{told}"
+    );
     let mended = "select raw.ingest_tracking_event(null, null, null, null, null)::bigint";
     assert_eq!(number(&client, mended).await, 7);
 
@@ -260,4 +266,19 @@ async fn a_refusal_behind_a_table_that_was_prepared_says_so_and_the_delete_takes
     now.retain(|line| !line.starts_with(rebuilt));
     before.retain(|line| !line.starts_with(rebuilt));
     assert_eq!(now, before);
+}
+
+#[tokio::test]
+async fn on_the_oldest_a_caller_that_would_not_take_the_new_result_is_named_wherever_it_is() {
+    let cluster = Cluster::own(Version::Oldest);
+    let (mut stack, client) = changed(
+        &cluster,
+        "create function raw.wrap(p jsonb) returns integer language sql as
+           $$ select raw.ingest_tracking_event('\\x01', null, null, null, p) $$;
+         create function public.wrap(p jsonb) returns integer language sql set search_path = raw as
+           $$ select ingest_tracking_event('\\x01', null, null, null, p) $$",
+    )
+    .await;
+    let says = ["raw.wrap calls the function that gives way", "public.wrap calls"];
+    refused_untouched(&mut stack, &client, &says).await;
 }
