@@ -81,16 +81,16 @@ select pg_catalog.jsonb_build_object(
 ,
   'at_first', (select coalesce(pg_catalog.jsonb_agg(obstacle order by obstacle), '[]') from (
     select pg_catalog.format('raw.site_tracking_events_r is a %s of %I.%I, and what is added to it could not be given back: '
-      'alter table %2$I.%3$I %s', case when c.relispartition then 'partition' else 'child' end, pn.nspname, o.relname,
+      'alter table %2$I.%3$I %s', case when c.relispartition then 'partition' else 'child' end, home.nspname, o.relname,
       case when c.relispartition then 'detach partition raw.site_tracking_events_r' else 'and its children apart first' end)
       as obstacle
     from pg_catalog.pg_inherits i join pg_catalog.pg_class o on o.oid = i.inhparent
-    join pg_catalog.pg_namespace pn on pn.oid = o.relnamespace where i.inhrelid = c.oid
+    join pg_catalog.pg_namespace home on home.oid = o.relnamespace where i.inhrelid = c.oid
     union all
     select pg_catalog.format('%I.%I inherits from raw.site_tracking_events_r and would get what is added to it: alter table '
-      '%1$I.%2$I no inherit raw.site_tracking_events_r', pn.nspname, o.relname)
+      '%1$I.%2$I no inherit raw.site_tracking_events_r', home.nspname, o.relname)
     from pg_catalog.pg_inherits i join pg_catalog.pg_class o on o.oid = i.inhrelid
-    join pg_catalog.pg_namespace pn on pn.oid = o.relnamespace where i.inhparent = c.oid
+    join pg_catalog.pg_namespace home on home.oid = o.relnamespace where i.inhparent = c.oid
     union all
     select pg_catalog.format('raw.site_tracking_events_r.%s has no default, and a row that leaves it out would not be seen: '
       'alter table raw.site_tracking_events_r alter column %1$s set default %2$s', wanted.col, wanted.value)
