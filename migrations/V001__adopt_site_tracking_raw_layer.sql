@@ -58,6 +58,24 @@ begin
       case when v_rate > 0 then format(', at the rate of the latest events they run out in %s days',
         floor(v_left / v_rate / 86400)) end);
   end if;
+  v_notes := v_notes || array(
+    select format('trigger %s on raw.site_tracking_events_r stays and runs with every event: what it changes or leaves out '
+      'is changed and left out', t.tgname) from pg_trigger t
+    where t.tgrelid = 'raw.site_tracking_events_r'::regclass and not t.tgisinternal and t.tgenabled <> 'D' order by t.tgname);
+  v_notes := v_notes || array(
+    select format('rule %s on raw.site_tracking_events_r stays and runs with every event', r.rulename) from pg_rewrite r
+    where r.ev_class = 'raw.site_tracking_events_r'::regclass order by r.rulename);
+  if (select relrowsecurity from pg_class where oid = 'raw.site_tracking_events_r'::regclass) then
+    v_notes := v_notes || 'row security is enabled on raw.site_tracking_events_r: tracking_processor_role sees and marks no '
+      'row that no policy shows it'::text;
+  end if;
+  if exists (select from pg_publication_tables
+    where schemaname = 'raw' and tablename = 'site_tracking_events_r')
+  then
+    v_notes := v_notes || format('raw.site_tracking_events_r is published (%s) and gets columns: a subscriber that has not '
+      'all of them stops; add them there too', (select string_agg(pubname, ', ' order by pubname)
+        from pg_publication_tables where schemaname = 'raw' and tablename = 'site_tracking_events_r'));
+  end if;
   perform set_config('tracking.adoption', jsonb_build_object(
     'columns', (select coalesce(jsonb_agg(wanted.col), '[]')
       from unnest(array['api_key_hk', 'received_timestamp', 'client_ip', 'user_agent', 'batch_id', 'processing_status',
@@ -72,8 +90,14 @@ begin
       from unnest(array['site_tracking_events_r_tenant_exists']) as wanted(name)
       where not exists (select from pg_constraint
         where conrelid = 'raw.site_tracking_events_r'::regclass and conname = wanted.name)),
-    'processor', coalesce((select has_any_column_privilege(rolname, 'raw.site_tracking_events_r', 'SELECT, UPDATE')
-      from pg_roles where rolname = 'tracking_processor_role'), false),
+    'processor', (select coalesce(jsonb_agg(jsonb_build_object('what', held.what, 'grantable', held.is_grantable)), '[]')
+      from (
+        select g.grantee, g.is_grantable, g.privilege_type as what
+        from pg_class c, aclexplode(c.relacl) g where c.oid = 'raw.site_tracking_events_r'::regclass
+        union
+        select g.grantee, g.is_grantable, format('%s (%I)', g.privilege_type, a.attname) from pg_attribute a,
+          aclexplode(a.attacl) g where a.attrelid = 'raw.site_tracking_events_r'::regclass and not a.attisdropped
+      ) as held join pg_roles r on r.oid = held.grantee where r.rolname = 'tracking_processor_role'),
     'functions', '[]'::jsonb, 'callers', '[]'::jsonb, 'notes', array_to_string(v_notes, E'\n'))::text, true);
 end
 $$;
@@ -145,6 +169,10 @@ declare
   v_functions jsonb := '[]';
   v_callers jsonb := '[]';
   v_notes text := v_adoption ->> 'notes';
+  v_named text[] := array(
+    select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+    where n.nspname not in ('pg_catalog', 'information_schema') and p.prosrc ~ '\mingest_tracking_event\M'
+      and not (n.nspname = 'raw' and p.proname in ('ingest_tracking_event', 'ingest_tracking_beacon')) order by 1);
 begin
   if to_regclass('migrations.rollback_log') is not null then
     execute 'select coalesce(array_agg(distinct object), ''{}'') from migrations.migration_log l, '
@@ -154,6 +182,7 @@ begin
   end if;
   for v_function in
     select p.oid, p.proname, p.proowner, p.prosecdef, p.proargnames[1:5] as names,
+      coalesce(pg_get_function_result(p.oid), 'nothing') as result,
       coalesce(p.proacl, acldefault('f', p.proowner)) as acl,
       format('raw.%I(%s)', p.proname, pg_get_function_identity_arguments(p.oid)) as identity,
       case p.prokind when 'p' then 'procedure' else 'function' end as kind
@@ -177,9 +206,9 @@ begin
       'name', v_function.proname, 'identity', v_function.identity, 'call', v_function.oid::regprocedure::text, 'kind', v_function.kind,
       'definition', pg_get_functiondef(v_function.oid), 'owner', pg_get_userbyid(v_function.proowner),
       'comment', obj_description(v_function.oid, 'pg_proc'),
-      'grants', (select jsonb_agg(jsonb_build_object('to', case when g.grantee <> 0 then pg_get_userbyid(g.grantee) end,
-          'grantable', g.is_grantable) order by g.grantee, g.is_grantable)
-        from aclexplode(v_function.acl) as g));
+      'grants', (select jsonb_agg(jsonb_build_object('to', g.name, 'grantable', g.grantable) order by g.name)
+        from (select case when grantee <> 0 then pg_get_userbyid(grantee) end as name, bool_or(is_grantable) as grantable
+          from aclexplode(v_function.acl) group by grantee) as g));
     if v_function.proname = 'ingest_tracking_event' then
       v_callers := v_callers || (select coalesce(jsonb_agg(distinct r.rolname), '[]')
         from pg_roles r
@@ -190,6 +219,11 @@ begin
               and exists (select from pg_namespace n, aclexplode(n.nspacl) g
                 where n.nspname = 'raw' and g.grantee = r.oid and g.privilege_type = 'USAGE')
               and (v_function.prosecdef or has_table_privilege(r.oid, 'raw.site_tracking_events_r', 'INSERT'))));
+      if v_function.result <> 'bigint' and exists (select from unnest(v_named)) then
+        v_notes := concat_ws(E'\n', nullif(v_notes, ''), format('%s returned %s, V001''s returns bigint: look at who calls '
+          'it (%s); a result that is returned by a query or passed on as %2$s needs a cast', v_function.identity,
+          v_function.result, array_to_string(v_named, ', ')));
+      end if;
       if exists (select from aclexplode(v_function.acl) g where g.grantee = 0) then
         v_notes := concat_ws(E'\n', nullif(v_notes, ''), format('%s was PUBLIC''s to execute, V001''s is not: roles '
           'with a right of their own on schema raw may go on calling it; others need "grant execute on function '

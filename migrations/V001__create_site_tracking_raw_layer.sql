@@ -278,7 +278,7 @@ begin
     if current_setting('tracking.adopt', true) = 'yes' then
       raise exception 'a predecessor is not adopted without a ledger that says how to put it back'
         using errcode = 'TR010', hint = 'rename migrations.migration_log and migrations.rollback_log, tables of somebody '
-          'else; nothing was changed';
+          'else';
     end if;
     perform set_config('tracking.notes',
       'no ledger is kept: migrations.migration_log or migrations.rollback_log is a table of somebody else', false);
@@ -466,6 +466,9 @@ $step$;
 -- The table is new, or has the indexes already, or is small. An index that is there must not be asked for: that alone
 -- would keep writers out until the end.
 do $step$
+declare
+  v_name text;
+  v_reader text;
 begin
   if current_setting('tracking.done') <> 'events_table' then
     return;
@@ -475,17 +478,28 @@ begin
     create index site_tracking_events_r_pending
     on raw.site_tracking_events_r (raw_event_id) where processing_status = 'PENDING';
   end if;
-comment on index raw.site_tracking_events_r_pending is 'Read by who claims pending events.';
   if to_regclass('raw.site_tracking_events_r_received') is null then
     create index site_tracking_events_r_received
     on raw.site_tracking_events_r using brin (received_timestamp);
   end if;
-comment on index raw.site_tracking_events_r_received is 'Read by retention and by questions about a time range.';
   if to_regclass('raw.site_tracking_events_r_event_once') is null then
     create unique index site_tracking_events_r_event_once
     on raw.site_tracking_events_r (event_key, tenant_hk) where event_key is not null;
   end if;
-comment on index raw.site_tracking_events_r_event_once is 'Read by the ingest functions: an event is stored once.';
+  -- A predecessor's own index under one of these names keeps its comment.
+  for v_name, v_reader in values
+    ('site_tracking_events_r_pending', 'Read by who claims pending events.'),
+    ('site_tracking_events_r_received', 'Read by retention and by questions about a time range.'),
+    ('site_tracking_events_r_event_once', 'Read by the ingest functions: an event is stored once.')
+  loop
+    if current_setting('tracking.adopt', true) = 'yes' then
+      continue when not exists (select from migrations.migration_log l
+        where l.version = 'V001' and l.status in ('STARTED', 'APPLIED', 'SHARED') and l.replaced_objects -> 'indexes' ? v_name
+          and l.applied_at > coalesce((select max(r.rolled_back_at) from migrations.rollback_log r
+            where r.version = 'V001' and r.status = 'ROLLED_BACK'), '-infinity'));
+    end if;
+    execute format('comment on index raw.%I is %L', v_name, v_reader);
+  end loop;
 end
 $step$;
 
@@ -653,8 +667,16 @@ begin
     p_event_data, p_batch_id, coalesce(p_processing_status, 'PENDING'), p_error_message, p_event_key, p_request)
   on conflict (event_key, tenant_hk) where event_key is not null do nothing
   returning e.raw_event_id into v_id;
-  v_audit_error := case when p_audit and v_id is not null
-    then raw.audit_tracking_events(p_tenant_hk, array[v_id], p_batch_id) end;
+  if found then
+    v_audit_error := case when p_audit then raw.audit_tracking_events(p_tenant_hk, array[v_id], p_batch_id) end;
+  -- A duplicate is there; what is not has been left out by a trigger of somebody's, and nobody may take it for stored.
+  elsif not exists (select from raw.site_tracking_events_r e
+      where e.event_key = p_event_key and e.tenant_hk = p_tenant_hk)
+  then
+    raise exception 'an event was neither stored nor is it there, a trigger on raw.site_tracking_events_r left it out'
+      using errcode = 'TR003', schema = 'raw', table = 'site_tracking_events_r',
+        hint = 'have the trigger let the row pass, or raise an error of its own';
+  end if;
   return v_id;
 end
 $$;
@@ -760,10 +782,19 @@ begin
   if p_audit and v_stored > 0 then
     audit_error := raw.audit_tracking_events(v_tenant_hk, array_remove(v_ids, null), p_batch_id);
   end if;
-  -- A statement of its own: it sees what a concurrent beacon committed while the insert waited for it.
+  -- Statements of their own: they see what a concurrent beacon committed while the insert waited for it.
+  if v_stored < cardinality(p_events) and exists (select from unnest(v_ids, p_event_keys) as b(id, key)
+      where b.id is null and not exists (select from raw.site_tracking_events_r e
+        where e.event_key = b.key and e.tenant_hk = v_tenant_hk))
+  then
+    raise exception 'an event was neither stored nor is it there, a trigger on raw.site_tracking_events_r left it out'
+      using errcode = 'TR003', schema = 'raw', table = 'site_tracking_events_r',
+        hint = 'have the trigger let the row pass, or raise an error of its own';
+  end if;
+  -- A duplicate always names a receipt: an empty one where a direct caller gave none.
   return query
     select 'ok', (b.n - 1)::integer, b.id,
-      case when b.id is null then (select e.batch_id from raw.site_tracking_events_r e
+      case when b.id is null then (select coalesce(e.batch_id, '') from raw.site_tracking_events_r e
         where e.event_key = b.key and e.tenant_hk = v_tenant_hk) end,
       case when b.id is not null then audit_error end
     from unnest(v_ids, p_event_keys) with ordinality as b(id, key, n);
@@ -919,8 +950,11 @@ end
 $step$;
 
 -- step: adopted
--- A predecessor's own constraints, triggers and rules decide too: what V001 writes is tried, and undone.
+-- A predecessor's own constraints, triggers and rules decide too, those that wait for the commit among them: what V001
+-- writes is tried, and undone. That there is no tenant to try it with refuses nothing.
 do $$
+declare
+  v_constraint text;
 begin
   if current_setting('tracking.done') <> 'views' then
     return;
@@ -930,6 +964,7 @@ begin
     return;
   end if;
   begin
+    set constraints all immediate;
     perform raw.ingest_tracking_event(
       coalesce((select e.tenant_hk from raw.site_tracking_events_r e where e.tenant_hk is not null limit 1), '\x00'),
       sha256('probe'), '192.0.2.1', repeat('x', 1024), '{"probe": true}', probe.key, repeat('x', 36), current_timestamp,
@@ -940,15 +975,22 @@ begin
     ) as probe(key, status, error);
     raise exception using errcode = 'TR099';
   exception
-    when sqlstate 'TR099' or foreign_key_violation then
+    when sqlstate 'TR099' then
       null;
     when others then
+      get stacked diagnostics v_constraint = constraint_name;
       if sqlstate in ('55P03', '40P01', '40001') then
         raise;
       end if;
+      if sqlstate = '23503' and exists (select from pg_constraint k join pg_attribute a on a.attrelid = k.conrelid
+        and array[a.attnum] = k.conkey and a.attname = 'tenant_hk'
+        where k.conrelid = 'raw.site_tracking_events_r'::regclass and k.conname = v_constraint)
+      then
+        return;
+      end if;
       raise exception 'the raw layer that is there cannot be adopted, it refuses what V001 writes: %', sqlerrm
         using errcode = 'TR010', detail = 'SQLSTATE ' || sqlstate,
-          hint = 'change what refuses it (a constraint, trigger or rule of its own); nothing was changed';
+          hint = 'change what refuses it (a constraint, trigger or rule of its own), then deploy again';
   end;
 end
 $$;

@@ -208,7 +208,6 @@ declare
   v_columns text[] := '{}';
   v_name text;
   v_held boolean;
-  v_seen bigint;
 begin
   if current_setting('tracking.done') <> 'preflight 4' then
     return;
@@ -221,18 +220,6 @@ begin
   then
     return;
   end if;
-  -- Nobody writes while the newest id is read: every row up to it is there, or never will be.
-  begin
-    if current_setting('lock_timeout') in ('0', '0ms') then
-      perform set_config('lock_timeout', '2s', true);
-    end if;
-    lock table raw.site_tracking_events_r in share mode;
-    execute 'select coalesce(max(raw_event_id), 0) from raw.site_tracking_events_r' into v_seen;
-    raise exception using errcode = 'TR099';
-  exception
-    when sqlstate 'TR099' then
-      null;
-  end;
   for v_name in select c from jsonb_array_elements_text(v_replaced -> 'columns') c
     where exists (select from pg_attribute
       where attrelid = 'raw.site_tracking_events_r'::regclass and attname = c and not attisdropped)
@@ -245,7 +232,8 @@ begin
       v_columns := v_columns || v_name;
     end if;
   end loop;
-  perform set_config('tracking.seen', v_seen::text, false);
+  perform set_config('tracking.seen', 'once', false);
+  perform set_config('tracking.looked_to', '', false);
   perform set_config('tracking.empty_columns', v_columns::text, false);
 end
 $$;
@@ -352,9 +340,10 @@ begin
       and v_mode <> 'leave'
       and not (v_mode = 'retain' and p.proname in ('quarantined_bytes', 'requeue_quarantined'))
       and (v_mode <> 'restore' or exists (select from jsonb_array_elements(v_replaced) f where f ->> 'name' = p.proname))
+      -- What is back already stays, also where somebody has changed it since: V001's have other arguments, or came later.
       and not exists (select from jsonb_array_elements(v_replaced) f
-        where f ->> 'identity' = format('raw.%I(%s)', p.proname, pg_get_function_identity_arguments(p.oid))
-          and f ->> 'definition' = pg_get_functiondef(p.oid))
+        where to_regprocedure(f ->> 'call') = p.oid and (f ->> 'definition' = pg_get_functiondef(p.oid)
+          or p.proname = 'ingest_tracking_event' and p.pronargs = 5))
   loop
     execute format('drop function if exists %s restrict', v_function);
   end loop;
@@ -364,14 +353,24 @@ begin
     for v_one in select f from jsonb_array_elements(v_replaced) f
       where v_mode <> 'retain' or f ->> 'name' not in ('quarantined_bytes', 'requeue_quarantined')
     loop
-      continue when to_regprocedure(v_one ->> 'call') is not null
-        and pg_get_functiondef(to_regprocedure(v_one ->> 'call')) = v_one ->> 'definition';
+      if to_regprocedure(v_one ->> 'call') is not null then
+        if pg_get_functiondef(to_regprocedure(v_one ->> 'call')) <> v_one ->> 'definition' then
+          perform set_config('tracking.notes', concat_ws(E'\n', nullif(current_setting('tracking.notes', true), ''),
+            format('%s stays as it is: it is neither V001''s nor what had given way, which is in '
+              'migrations.migration_log.replaced_objects', v_one ->> 'identity')), false);
+        end if;
+        continue;
+      end if;
       execute v_one ->> 'definition';
       if v_one ->> 'owner' <> current_user then
         begin
           execute format('alter %s %s owner to %I', v_one ->> 'kind', v_one ->> 'identity', v_one ->> 'owner');
         exception
-          when insufficient_privilege or undefined_object then
+          when undefined_object then
+            raise exception '% cannot be given back to %: %', v_one ->> 'identity', v_one ->> 'owner', sqlerrm
+              using errcode = 'TR018', hint = format('create role %1$I nologin; grant create on schema raw to %1$I; grant '
+                '%1$I to %2$I; then run this again', v_one ->> 'owner', current_user);
+          when insufficient_privilege then
             raise exception '% cannot be given back to %: %', v_one ->> 'identity', v_one ->> 'owner', sqlerrm
               using errcode = 'TR018', hint = format('grant create on schema raw to %1$I; grant %1$I to %2$I; then run this again',
                 v_one ->> 'owner', current_user);
@@ -401,17 +400,19 @@ begin
       end loop;
       select jsonb_build_object('definition', pg_get_functiondef(p.oid), 'owner', pg_get_userbyid(p.proowner),
         'comment', obj_description(p.oid, 'pg_proc'),
-        'grants', (select jsonb_agg(jsonb_build_object('to', case when g.grantee <> 0 then pg_get_userbyid(g.grantee) end,
-            'grantable', g.is_grantable) order by g.grantee, g.is_grantable)
-          from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) g))
+        'grants', (select jsonb_agg(jsonb_build_object('to', g.name, 'grantable', g.grantable) order by g.name)
+          from (select case when grantee <> 0 then pg_get_userbyid(grantee) end as name, bool_or(is_grantable) as grantable
+            from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) group by grantee) as g))
       into v_now from pg_proc p where p.oid = to_regprocedure(v_one ->> 'call');
       if v_now is distinct from jsonb_build_object('definition', v_one -> 'definition', 'owner', v_one -> 'owner',
           'comment', v_one -> 'comment', 'grants', (select jsonb_agg(g order by o) from jsonb_array_elements(v_one -> 'grants')
             with ordinality as was(g, o) where g ->> 'to' is null or exists (select from pg_roles where rolname = g ->> 'to')))
       then
         raise exception '% was not put back as it was', v_one ->> 'identity'
-          using errcode = 'TR018', detail = format('it is %s, it was %s', v_now, v_one),
-            hint = 'nothing was changed; its definition is in migrations.migration_log.replaced_objects';
+          using errcode = 'TR018', detail = format('owner, comment and grants are %s, they were %s', v_now - 'definition',
+              jsonb_build_object('owner', v_one -> 'owner', 'comment', v_one -> 'comment', 'grants', v_one -> 'grants')),
+            hint = 'see what changes it, an event trigger for one; its definition is in '
+              'migrations.migration_log.replaced_objects';
       end if;
     end loop;
   end if;
@@ -419,26 +420,65 @@ end
 $$;
 
 -- step: adopted
--- An adopted table gets rid of what was added to it; a column in which there is a value stays. Of the rows only those
--- count that came since they were looked through.
+-- An adopted table gets rid of what was added to it; a column in which there is a value stays. Any row may have got one
+-- since they were looked through: all are looked through again, behind the lock, piece by piece. By hand that may take
+-- two seconds; migrate sends this step with tracking.look = more as long as nobody waits, then with "no more". Where it
+-- did not come to the end the columns stay too: they are nullable, and a value that is gone is gone.
 do $$
 declare
   v_replaced jsonb := nullif(current_setting('tracking.replaced', true), '')::jsonb;
-  v_seen bigint := nullif(current_setting('tracking.seen', true), '')::bigint;
+  v_columns text[] := coalesce(nullif(current_setting('tracking.empty_columns', true), '')::text[], '{}');
+  v_look text := coalesce(current_setting('tracking.look', true), '');
+  v_is_asked_to_look boolean := v_look = 'more';
+  v_until timestamptz := clock_timestamp() + case v_look when 'more' then interval '50 ms' else interval '2 s' end;
+  v_at bigint := nullif(current_setting('tracking.looked_to', true), '')::bigint;
+  v_is_seen boolean := current_setting('tracking.seen', true) = 'all';
+  v_piece record;
   v_name text;
-  v_held boolean;
 begin
   if current_setting('tracking.done') <> 'functions' then
     return;
   end if;
-  perform set_config('tracking.done', 'adopted', false);
-  if v_seen is null or current_setting('tracking.mode') = 'retain' then
+  if not v_is_asked_to_look then
+    perform set_config('tracking.done', 'adopted', false);
+  end if;
+  if current_setting('tracking.seen', true) = '' or current_setting('tracking.mode') = 'retain' then
+    perform set_config('tracking.look', 'no more', true);
     return;
   end if;
   if current_setting('lock_timeout') in ('0', '0ms') then
     perform set_config('lock_timeout', '2s', true);
   end if;
   lock table raw.site_tracking_events_r in access exclusive mode;
+  begin
+    while not v_is_seen and cardinality(v_columns) > 0 and v_look <> 'no more' and clock_timestamp() < v_until loop
+      execute (select format('select count(*) as rows, max(raw_event_id) as last, array[%s]::text[] as held from (select * '
+        'from raw.site_tracking_events_r where $1 is null or raw_event_id > $1 order by raw_event_id limit 10000) as piece',
+        string_agg(format('case when count(%I) > 0 then %L end', c, c), ', ')) from unnest(v_columns) as c)
+      into v_piece using v_at;
+      for v_name in select c from unnest(v_piece.held) as c where c is not null loop
+        v_columns := array_remove(v_columns, v_name);
+        perform set_config('tracking.notes', concat_ws(E'\n', nullif(current_setting('tracking.notes', true), ''),
+          format('column raw.site_tracking_events_r.%s stays: there are rows with a value in it', v_name)), false);
+      end loop;
+      v_at := v_piece.last;
+      v_is_seen := v_piece.rows < 10000;
+    end loop;
+  exception
+    -- A piece that takes too long: what was found in others stays all the same.
+    when query_canceled then
+      v_look := 'no more';
+      perform set_config('tracking.look', v_look, true);
+  end;
+  perform set_config('tracking.empty_columns', v_columns::text, false);
+  if v_is_asked_to_look then
+    perform set_config('tracking.looked_to', v_at::text, false);
+    if v_is_seen or cardinality(v_columns) = 0 then
+      perform set_config('tracking.seen', 'all', false);
+      perform set_config('tracking.look', 'no more', true);
+    end if;
+    return;
+  end if;
   for v_name in select i from jsonb_array_elements_text(v_replaced -> 'indexes') i loop
     execute format('drop index if exists raw.%I restrict', v_name);
   end loop;
@@ -447,12 +487,10 @@ begin
   loop
     execute format('alter table raw.site_tracking_events_r drop constraint %I restrict', v_name);
   end loop;
-  foreach v_name in array current_setting('tracking.empty_columns')::text[] loop
-    execute format('select exists (select from raw.site_tracking_events_r where raw_event_id > $1 and %I is not null)',
-      v_name) into v_held using v_seen;
+  foreach v_name in array v_columns loop
     begin
-      if v_held then
-        raise exception 'there are rows with a value in it' using errcode = 'TR099';
+      if not v_is_seen then
+        raise exception 'looking through all rows again would have kept others waiting' using errcode = 'TR099';
       end if;
       execute format('alter table raw.site_tracking_events_r drop column %I restrict', v_name);
     exception
@@ -468,6 +506,7 @@ $$;
 do $$
 declare
   v_role text;
+  v_grant text;
 begin
   if current_setting('tracking.done') <> 'adopted' then
     return;
@@ -483,12 +522,19 @@ begin
     execute format('revoke usage on schema raw from %I restrict', v_role);
   end loop;
   if current_setting('tracking.mode') not in ('leave', 'retain', 'restore')
-    and coalesce(nullif(current_setting('tracking.replaced', true), '')::jsonb ->> 'processor', 'false') = 'false'
     and exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
       where n.nspname = 'raw' and c.relname = 'site_tracking_events_r')
     and exists (select from pg_roles where rolname = 'tracking_processor_role')
   then
     execute 'revoke all on table raw.site_tracking_events_r from tracking_processor_role restrict';
+    -- What it was allowed on an adopted table before.
+    for v_grant in
+      select format('grant %s on table raw.site_tracking_events_r to tracking_processor_role%s', held ->> 'what',
+        case when (held ->> 'grantable')::boolean then ' with grant option' else '' end)
+      from jsonb_array_elements(nullif(current_setting('tracking.replaced', true), '')::jsonb -> 'processor') as held
+    loop
+      execute v_grant;
+    end loop;
   end if;
 end
 $$;

@@ -360,14 +360,14 @@ begin
         case when v_audit then 'plpgsql v security definer' else 'sql i' end
         || ' (p_tenant_hk bytea, p_event_ids bigint[], p_batch_id character varying) text'
         || case when v_audit then ' search_path=pg_catalog, pg_temp' else '' end),
-      ('ingest_tracking_event', 'be440bad2f55e30b79dfb6cca2d9a81f',
+      ('ingest_tracking_event', 'f510c0e21aba86e5ab65510ed518ee8b',
         'plpgsql v security definer (p_tenant_hk bytea, p_api_key_hk bytea, p_client_ip inet, p_user_agent text, '
         'p_event_data jsonb, p_event_key uuid DEFAULT NULL::uuid, p_batch_id character varying DEFAULT '
         'NULL::character varying, p_received_timestamp timestamp with time zone DEFAULT NULL::timestamp with time '
         'zone, p_request jsonb DEFAULT NULL::jsonb, p_processing_status character varying DEFAULT '
         '''PENDING''::character varying, p_error_message text DEFAULT NULL::text, p_audit boolean DEFAULT true) '
         'bigint search_path=pg_catalog, pg_temp'),
-      ('ingest_tracking_beacon', 'efda0586c09208577344c64792a77f8a',
+      ('ingest_tracking_beacon', 'f08ad9e245df087f97697264b6791340',
         'plpgsql v security definer (p_api_key_hk bytea, p_origin text, p_client_ip inet, p_user_agent text, '
         'p_events jsonb[], p_event_keys uuid[], p_batch_id character varying, p_received_timestamp timestamp with '
         'time zone, p_request jsonb, p_statuses character varying[], p_errors text[], p_audit boolean DEFAULT true) '

@@ -149,12 +149,15 @@ impl Landing<'_> {
         }
         for row in answer.rows.iter().filter(|row| !row.is_new) {
             let event = event_of(row.index)?;
-            if row.first_receipt.as_deref() == Some(&own) && stored.insert(event.key) {
+            let Some(first) = row.first_receipt.as_deref() else {
+                return Err(Fault::Unexpected("an event that is neither stored nor there"));
+            };
+            if first == own && stored.insert(event.key) {
                 landed.stored(event);
             } else {
                 landed.duplicates.push(Duplicate {
                     index: event.index,
-                    first_receipt: row.first_receipt.clone(),
+                    first_receipt: (!first.is_empty()).then(|| first.to_owned()),
                 });
             }
         }

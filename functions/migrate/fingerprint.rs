@@ -26,6 +26,9 @@ const SETTINGS: &str = "savepoint fingerprint;
     set local timezone = 'UTC'; set local extra_float_digits = 1; set local bytea_output = hex;
     set local quote_all_identifiers = off; set local jit = off; set local enable_nestloop = off";
 
+/// Enough of a hash to see that a definition is another.
+const BRIEF_BYTES: usize = 8;
+
 /// What was in a catalog at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fingerprint {
@@ -141,6 +144,18 @@ impl Fingerprint {
             }
         }
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The entries of some objects, each with the beginning of its definition's hash: for the ledger.
+    pub fn brief(&self, is_wanted: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
+        let wanted = self.entries.iter().filter(|(_, entry)| is_wanted(&entry.object));
+        wanted
+            .map(|(name, entry)| {
+                let hash = Sha256::digest(&entry.definition);
+                let short = hash.iter().take(BRIEF_BYTES).map(|byte| format!("{byte:02x}"));
+                (name.clone(), short.collect())
+            })
+            .collect()
     }
 
     /// What is different at a later moment, in the order of the entries.

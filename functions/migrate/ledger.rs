@@ -132,13 +132,17 @@ pub async fn found(client: &Client, migration: &Migration) -> Result<Found, Fail
         objects: objects(client).await?,
         ..Found::default()
     };
-    if !found.objects.is_empty() {
-        found.verdict = shape::read(client).await?.verdict();
-        found.differences = differences(client, migration).await?;
-        found.is_unvalidated = is_unvalidated(client).await?;
-    }
     if is_kept(client).await? {
         read_applied(client, migration, &mut found).await?;
+    }
+    if !found.objects.is_empty() {
+        let shape = shape::read(client).await?;
+        found.verdict = match found.checksum {
+            None => shape.verdict_at_first(),
+            Some(_) => shape.verdict(),
+        };
+        found.differences = differences(client, migration).await?;
+        found.is_unvalidated = is_unvalidated(client).await?;
     }
     Ok(found)
 }

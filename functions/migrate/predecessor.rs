@@ -22,7 +22,7 @@ pub struct Shape {
     pub bytes: i64,
     /// Whether its id has a sequence that belongs to it.
     pub id_has_sequence: bool,
-    /// Whether its id is unique.
+    /// Whether its id is unique and never NULL.
     pub id_is_unique: bool,
     /// Its columns.
     pub columns: Vec<Column>,
@@ -34,6 +34,9 @@ pub struct Shape {
     pub keys_differ: Option<String>,
     /// Functions in SQL that call a function which has to give way, on a server that would refuse its new result.
     pub callers_that_break: Vec<String>,
+    /// What hinders the adoption of a stranger, with the remedy: it would work, and could not be given back, or others
+    /// would not find what they call.
+    pub at_first: Vec<String>,
 }
 
 /// A column.
@@ -179,6 +182,19 @@ impl Shape {
             return Verdict::Ours;
         }
         Verdict::Compatible
+    }
+
+    /// The same of what no attempt of ours has touched yet.
+    pub fn verdict_at_first(&self) -> Verdict {
+        match self.verdict() {
+            Verdict::Compatible if !self.at_first.is_empty() => {
+                Verdict::Incompatible(self.at_first.join("; "))
+            }
+            Verdict::Incompatible(why) if !self.at_first.is_empty() => {
+                Verdict::Incompatible(format!("{why}; {}", self.at_first.join("; ")))
+            }
+            verdict => verdict,
+        }
     }
 
     /// Whether its indexes have to be built while others write.

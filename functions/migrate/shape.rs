@@ -11,15 +11,14 @@ use super::predecessor::Shape;
 
 const SHAPE: &str = include_str!("shape.sql");
 
-/// Whether functions gave way to V001's, which still stand in their place.
+/// Functions that gave way to V001's: whether there are any, and whether one is not back in its place.
 const GAVE_WAY: &str = "
-select exists (
-  select from migrations.migration_log l
+select count(*) > 0, coalesce(bool_or(pg_catalog.to_regprocedure(f ->> 'call') is null), false)
+  from migrations.migration_log l
   cross join lateral pg_catalog.jsonb_array_elements(l.replaced_objects -> 'functions') as f
   where l.version = 'V001' and l.status in ('STARTED', 'APPLIED', 'SHARED')
     and l.applied_at > coalesce((select max(r.rolled_back_at) from migrations.rollback_log r
-      where r.version = 'V001' and r.status = 'ROLLED_BACK'), '-infinity')
-    and pg_catalog.to_regprocedure(f ->> 'call') is null)";
+      where r.version = 'V001' and r.status = 'ROLLED_BACK'), '-infinity')";
 
 /// What stands under our names.
 ///
@@ -39,14 +38,29 @@ pub async fn read(client: &Client) -> Result<Shape, Failure> {
     })
 }
 
-/// Whether functions of a predecessor wait to be put back.
+/// What became of a predecessor's functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Functions {
+    /// None had to give way.
+    Untouched,
+    /// One waits to be put back.
+    GaveWay,
+    /// All are back.
+    Returned,
+}
+
+/// What became of a predecessor's functions.
 ///
 /// # Errors
 /// The database's.
-pub async fn gave_way(client: &Client) -> Result<bool, Failure> {
+pub async fn functions(client: &Client) -> Result<Functions, Failure> {
     if !ledger::is_kept(client).await? {
-        return Ok(false);
+        return Ok(Functions::Untouched);
     }
     let rows = client.query_typed(GAVE_WAY, &[]).await?;
-    Ok(rows.first().is_some_and(|row| row.get(0)))
+    Ok(match rows.first().map(|row| (row.get(0), row.get(1))) {
+        Some((_, true)) => Functions::GaveWay,
+        Some((true, false)) => Functions::Returned,
+        _ => Functions::Untouched,
+    })
 }

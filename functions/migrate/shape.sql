@@ -13,7 +13,7 @@ select pg_catalog.jsonb_build_object(
     select from pg_catalog.pg_index i
     join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
     where i.indrelid = c.oid and i.indisunique and i.indisvalid and i.indpred is null and i.indnkeyatts = 1
-      and a.attname = 'raw_event_id'),
+      and a.attname = 'raw_event_id' and a.attnotnull),
   'columns', (
     select coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
       'name', a.attname,
@@ -72,12 +72,83 @@ select pg_catalog.jsonb_build_object(
   'callers_that_break', (
     select coalesce(pg_catalog.jsonb_agg(pg_catalog.format('%I.%I', m.nspname, p.proname)), '[]')
     from pg_catalog.pg_proc p
-    join pg_catalog.pg_namespace m on m.oid = p.pronamespace and m.nspname <> 'raw'
+    join pg_catalog.pg_namespace m on m.oid = p.pronamespace
     join pg_catalog.pg_language l on l.oid = p.prolang and l.lanname = 'sql'
-    where pg_catalog.current_setting('server_version_num')::integer < 130000 and p.prosrc like '%raw.ingest_tracking_event%'
-      and p.prorettype = 'integer'::pg_catalog.regtype
+    where pg_catalog.current_setting('server_version_num')::integer < 130000 and p.prosrc ~ '\mingest_tracking_event\M'
+      and not (m.oid = n.oid and p.proname = 'ingest_tracking_event') and p.prorettype = 'integer'::pg_catalog.regtype
       and exists (select from pg_catalog.pg_proc o where o.pronamespace = n.oid and o.proname = 'ingest_tracking_event'
         and o.prorettype = 'integer'::pg_catalog.regtype))
+,
+  'at_first', (select coalesce(pg_catalog.jsonb_agg(obstacle order by obstacle), '[]') from (
+    select pg_catalog.format('raw.site_tracking_events_r is a %s of %I.%I, and what is added to it could not be given back: '
+      'alter table %2$I.%3$I %s', case when c.relispartition then 'partition' else 'child' end, home.nspname, o.relname,
+      case when c.relispartition then 'detach partition raw.site_tracking_events_r' else 'and its children apart first' end)
+      as obstacle
+    from pg_catalog.pg_inherits i join pg_catalog.pg_class o on o.oid = i.inhparent
+    join pg_catalog.pg_namespace home on home.oid = o.relnamespace where i.inhrelid = c.oid
+    union all
+    select pg_catalog.format('%I.%I inherits from raw.site_tracking_events_r and would get what is added to it: alter table '
+      '%1$I.%2$I no inherit raw.site_tracking_events_r', home.nspname, o.relname)
+    from pg_catalog.pg_inherits i join pg_catalog.pg_class o on o.oid = i.inhrelid
+    join pg_catalog.pg_namespace home on home.oid = o.relnamespace where i.inhparent = c.oid
+    union all
+    select pg_catalog.format('raw.site_tracking_events_r.%s has no default, and a row that leaves it out would not be seen: '
+      'alter table raw.site_tracking_events_r alter column %1$s set default %2$s', wanted.col, wanted.value)
+    from (values ('processing_status', '''PENDING'''), ('retry_count', '0'), ('received_timestamp', 'current_timestamp'))
+      as wanted(col, value)
+    join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname = wanted.col and not a.attisdropped
+      and not a.atthasdef
+    union all
+    select 'raw.site_tracking_events_r.processing_status is text, and V001''s index and check are made for character varying: '
+      'alter table raw.site_tracking_events_r alter column processing_status type character varying'
+    from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attname = 'processing_status' and not a.attisdropped
+      and a.atttypid = 'pg_catalog.text'::pg_catalog.regtype
+    union all
+    select case when p.pronargs = 5 and p.proname = 'ingest_tracking_event'
+      then pg_catalog.format('raw.%s(%s) has defaults, and V001''s has not: have all callers pass five arguments, then make '
+        'it anew without', p.proname, pg_catalog.oidvectortypes(p.proargtypes))
+      else pg_catalog.format('raw.%s(%s) has the name of a function of V001''s with other arguments, and its callers would not '
+        'find it: rename it, or move it to another schema', p.proname, pg_catalog.oidvectortypes(p.proargtypes)) end
+    from pg_catalog.pg_proc p
+    join (values ('origin_is_allowed', 'text, text[]'), ('audit_tracking_events', 'bytea, bigint[], character varying'),
+      ('ingest_tracking_event', 'bytea, bytea, inet, text, jsonb, uuid, character varying, timestamp with time zone, jsonb, '
+        'character varying, text, boolean'),
+      ('ingest_tracking_beacon', 'bytea, text, inet, text, jsonb[], uuid[], character varying, timestamp with time zone, '
+        'jsonb, character varying[], text[], boolean'),
+      ('quarantined_bytes', 'bigint'), ('requeue_quarantined', 'bigint, jsonb')) as wanted(name, arguments)
+      on wanted.name = p.proname
+    where p.pronamespace = n.oid and pg_catalog.oidvectortypes(p.proargtypes) <> wanted.arguments
+      -- A call with five arguments finds V001's where these types become its own by themselves.
+      and not (p.proname = 'ingest_tracking_event' and p.pronargs = 5 and p.pronargdefaults = 0 and (
+        select pg_catalog.bool_and(given.type = v001.type or exists (select from pg_catalog.pg_cast k
+          where k.castsource = given.type and k.casttarget = v001.type and k.castcontext = 'i'))
+        from unnest(p.proargtypes::pg_catalog.oid[]) with ordinality as given(type, n)
+        join unnest(array['bytea', 'bytea', 'inet', 'text', 'jsonb']::pg_catalog.regtype[]::pg_catalog.oid[])
+          with ordinality as v001(type, n) on v001.n = given.n))
+    union all
+    select pg_catalog.format('%s has %s on %s, which V001 does not give it: revoke %2$s on %s from %1$s', r.rolname,
+      held.privilege_type, held.object, held.object)
+    from (
+      select g.grantee, g.privilege_type, g.is_grantable, 'raw.site_tracking_events_r' as object
+      from pg_catalog.aclexplode(c.relacl) g
+      union all
+      select g.grantee, g.privilege_type, g.is_grantable, 'schema raw' from pg_catalog.aclexplode(n.nspacl) g
+      union all
+      select g.grantee, pg_catalog.format('%s (%I)', g.privilege_type, a.attname), g.is_grantable,
+        'raw.site_tracking_events_r'
+      from pg_catalog.pg_attribute a, pg_catalog.aclexplode(a.attacl) g where a.attrelid = c.oid and not a.attisdropped
+      union all
+      select g.grantee, g.privilege_type, g.is_grantable, 'sequence raw.site_tracking_events_r_raw_event_id_seq'
+      from pg_catalog.pg_class s, pg_catalog.aclexplode(s.relacl) g
+      where s.relnamespace = n.oid and s.relname = 'site_tracking_events_r_raw_event_id_seq'
+    ) as held
+    join pg_catalog.pg_roles r on r.oid = held.grantee
+    where r.rolname = 'tracking_ingest_role' and (held.is_grantable or (held.privilege_type, held.object) <> ('USAGE', 'schema raw'))
+      or r.rolname = 'tracking_processor_role' and (held.is_grantable or (held.privilege_type, held.object) not in (
+        ('USAGE', 'schema raw'), ('SELECT', 'raw.site_tracking_events_r'),
+        ('UPDATE (processing_status)', 'raw.site_tracking_events_r'), ('UPDATE (error_message)', 'raw.site_tracking_events_r'),
+        ('UPDATE (retry_count)', 'raw.site_tracking_events_r')))
+  ) as obstacles where c.relkind = 'r')
 ) as shape
 from pg_catalog.pg_namespace n
 left join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = 'site_tracking_events_r'

@@ -182,15 +182,16 @@ async fn an_event_that_the_database_refuses_unforeseen_costs_no_neighbour() {
     for (label, refusal) in [
         (
             "data exception",
-            "using errcode = '22003', message = 'canary of ' || new.raw_payload::text",
+            "raise exception using errcode = '22003', message = 'canary of ' || new.raw_payload::text",
         ),
-        ("check", "using errcode = '23514'"),
-        ("raised by a trigger", "'canary'"),
-        ("limit", "using errcode = '54001'"),
+        ("check", "raise exception using errcode = '23514'"),
+        ("raised by a trigger", "raise exception 'canary'"),
+        ("left out by a trigger", "return null"),
+        ("limit", "raise exception using errcode = '54001'"),
     ] {
         let sql = format!(
             "create or replace function public.refuse() returns trigger language plpgsql as $$
-               begin if new.raw_payload ? 'poison' then raise exception {refusal}; end if; return new; end $$;
+               begin if new.raw_payload ? 'poison' then {refusal}; end if; return new; end $$;
              delete from raw.site_tracking_events_r"
         );
         site.admin.batch_execute(&sql).await.unwrap();
@@ -250,6 +251,42 @@ async fn an_event_that_the_database_refuses_unforeseen_costs_no_neighbour() {
         let log = ingest.stop().await;
         assert!(log.contains("\"isolated\""), "{label}: {log}");
     }
+}
+
+#[tokio::test]
+async fn an_event_that_a_trigger_leaves_out_is_never_answered_as_if_it_were_there() {
+    let site = Site::new().await;
+    let sql =
+        "create function public.skip() returns trigger language plpgsql as $$ begin return null; end $$;
+               create trigger skip before insert on raw.site_tracking_events_r
+                 for each row execute function public.skip()";
+    site.admin.batch_execute(sql).await.unwrap();
+    let ingest = site.start(INGEST).await;
+    for body in [
+        r#"{"a":1}"#,
+        r#"{"a":1,"messageId":"named-0001"}"#,
+        r#"[{"a":2},{"a":3}]"#,
+    ] {
+        let answer = ingest.send(&Request::post(V2, site.key.expose(), body)).await;
+        assert_eq!(
+            (answer.status, answer.tag()),
+            (400, "not_storable"),
+            "{body}: {answer:?}"
+        );
+    }
+    // The function as it was: it answers as if a duplicate were there.
+    let lies = "create or replace function raw.ingest_tracking_beacon(bytea, text, inet, text, jsonb[], uuid[], varchar,
+                 timestamptz, jsonb, varchar[], text[], boolean default true)
+                 returns table (verdict text, event_index integer, raw_event_id bigint, first_batch_id varchar, audit_error text)
+                 language sql security definer as $$ select 'ok', 0, null::bigint, null::varchar, null::text $$";
+    let lies = format!("drop function raw.ingest_tracking_beacon; {lies}; grant execute on function raw.ingest_tracking_beacon to {}", site.login);
+    site.admin.batch_execute(&lies).await.unwrap();
+    let answer = ingest
+        .send(&Request::post(V2, site.key.expose(), r#"{"a":1}"#))
+        .await;
+    assert_eq!((answer.status, answer.tag()), (503, "unavailable"), "{answer:?}");
+    assert_eq!(site.count().await, 0);
+    ingest.stop().await;
 }
 
 #[tokio::test]

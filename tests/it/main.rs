@@ -54,6 +54,7 @@ mod migrate_stack;
 mod migrate_deploy;
 mod migrate_predecessor;
 mod migrate_adopt;
+mod migrate_adopt_back;
 mod migrate_adopt_live;
 mod v001_beacon;
 mod v001_table;

@@ -138,29 +138,75 @@ async fn no_row_of_an_adopted_table_is_dropped_whatever_is_said() {
     assert_eq!((state(&client).await, rows(&client).await), (before, held));
 }
 
-#[tokio::test]
-async fn a_value_that_arrives_between_the_look_at_the_rows_and_the_lock_is_not_lost() {
-    let mut stack = predecessor(shared().await, COMPATIBLE).await;
-    stack.create().await;
-    let (client, other) = (stack.client().await, stack.client().await);
+/// The rollback file step by step, with what others do before it locks anything, and before it looks at the rows again.
+async fn undo(client: &Client, before_the_lock: &str, other: &Client, before_the_look: &str) {
     client
         .batch_execute("begin; set local tracking.on_delete = 'drop_if_empty'")
         .await
         .unwrap();
     for step in steps("rollback") {
         if step.name == "tables" {
-            let late = "insert into raw.site_tracking_events_r (tenant_hk, raw_payload, request)
-                values ('\\x01', '{\"a\": 1}', '{\"late\": 1}')";
-            other.batch_execute(late).await.unwrap();
+            other.batch_execute(before_the_lock).await.unwrap();
+        }
+        if step.name == "adopted" {
+            client.batch_execute(before_the_look).await.unwrap();
         }
         client.batch_execute(&step.sql).await.unwrap();
     }
     client.batch_execute("commit").await.unwrap();
-    let kept = "select count(*) from raw.site_tracking_events_r where request = '{\"late\": 1}'";
-    assert_eq!(number(&client, kept).await, 1);
-    let gone = "select count(*) from pg_attribute where attrelid = 'raw.site_tracking_events_r'::regclass
-        and attname = 'event_key' and not attisdropped";
-    assert_eq!(number(&client, gone).await, 0);
+}
+
+const COLUMNS: &str = "select string_agg(attname, ' ' order by attname) from pg_attribute
+    where attrelid = 'raw.site_tracking_events_r'::regclass and attname in ('event_key', 'request') and not attisdropped";
+
+#[tokio::test]
+async fn a_value_that_arrives_between_the_look_at_the_rows_and_the_lock_is_not_lost() {
+    let mut stack = predecessor(shared().await, COMPATIBLE).await;
+    let (client, other) = (stack.client().await, stack.client().await);
+    let own: Option<String> = client.query_one(COLUMNS, &[]).await.unwrap().get(0);
+    assert_eq!(own, None);
+    for late in [
+        "insert into raw.site_tracking_events_r (tenant_hk, raw_payload, request) values ('\\x01', '{}', '{\"late\": 1}')",
+        "insert into raw.site_tracking_events_r (raw_event_id, tenant_hk, raw_payload, request)
+           values (-1, '\\x01', '{}', '{\"late\": 1}')",
+        "update raw.site_tracking_events_r set request = '{\"late\": 1}' where raw_event_id = 1",
+    ] {
+        stack.create().await;
+        undo(&client, late, &other, "select").await;
+        let kept = "select count(*) from raw.site_tracking_events_r where request = '{\"late\": 1}'";
+        assert_eq!(number(&client, kept).await, 1, "{late}");
+        let columns: String = client.query_one(COLUMNS, &[]).await.unwrap().get(0);
+        assert_eq!(columns, "request", "{late}");
+        client
+            .batch_execute("alter table raw.site_tracking_events_r drop column request")
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_column_stays_where_looking_through_the_rows_again_would_keep_others_waiting() {
+    let mut stack = predecessor(shared().await, COMPATIBLE).await;
+    let (client, other) = (stack.client().await, stack.client().await);
+    stack.create().await;
+    undo(&client, "select", &other, "set local tracking.look = 'no more'").await;
+    let columns: String = client.query_one(COLUMNS, &[]).await.unwrap().get(0);
+    assert_eq!(columns, "event_key request");
+    let notes: String = client
+        .query_one(
+            "select notes from migrations.rollback_log where status = 'ROLLED_BACK'",
+            &[],
+        )
+        .await
+        .unwrap()
+        .get(0);
+    assert!(
+        notes.contains("request stays: looking through all rows again would have kept others"),
+        "{notes}"
+    );
+    let indexes = "select count(*) from pg_class where relname ~ '^site_tracking_events_r_(pending|received|event_once)$'
+        and relnamespace = 'raw'::regnamespace";
+    assert_eq!(number(&client, indexes).await, 0);
 }
 
 #[tokio::test]

@@ -118,6 +118,34 @@ async fn each_line_of_the_machine_passes_where_all_is_well() {
 }
 
 #[tokio::test]
+async fn a_line_of_the_closed_list_that_was_not_asked_fails_the_deploy_and_the_page_leaves_it_to_a_person() {
+    let database = Database::with_v001(Cluster::shared(Version::Default)).await;
+    let client = database.superuser().await;
+    let says = production();
+    let known = Known {
+        says: &says,
+        host: "here",
+        before: None,
+        line_limit: None,
+    };
+    client.batch_execute("begin").await.unwrap();
+    for (extent, verdict) in [
+        (Extent::ClosedList, Verdict::Failed),
+        (Extent::Page, Verdict::NeedsAPerson),
+    ] {
+        let filled = inspect(&client, known, extent, Instant::now()).await.unwrap();
+        assert_eq!(answer(&filled, "FUN-01").verdict, verdict, "{extent:?}");
+        let failure = filled.failure().map(|failure| failure.to_string());
+        assert_eq!(failure.is_some(), verdict == Verdict::Failed, "{failure:?}");
+        assert!(
+            failure.is_none_or(|failure| failure.contains("not asked, the time")),
+            "{extent:?}"
+        );
+    }
+    client.batch_execute("rollback").await.unwrap();
+}
+
+#[tokio::test]
 async fn each_line_of_the_machine_fails_where_its_fault_is_and_no_transaction_is_lost() {
     let cluster = alone(Version::Default).await;
     let database = Database::empty(&cluster).await;

@@ -213,6 +213,13 @@ async fn a_failed_line_of_the_closed_list_fails_the_deploy_with_evidence_and_rem
     let (migrations, _) = stack.ledger().await;
     assert_eq!(migrations, ["APPLIED", "FAILED"]);
 
+    // What somebody has put off to the commit is asked for before it.
+    let deferred = "drop trigger meddling on raw.site_tracking_events_r;
+        create constraint trigger meddling after insert on raw.site_tracking_events_r deferrable initially deferred
+          for each row execute function public.meddle()";
+    client.batch_execute(deferred).await.unwrap();
+    assert_failed(&stack.update().await, &["FUN-01", "no more than this"]);
+
     // What is not on the list is told, and the deploy goes on.
     client
         .batch_execute("drop function public.meddle() cascade; create view public.v as select 1 from raw.site_tracking_keys_r")

@@ -249,6 +249,67 @@ async fn an_empty_event_or_an_array_too_long_refuses_the_beacon() {
 }
 
 #[tokio::test]
+async fn what_is_neither_stored_nor_there_is_an_error_and_what_is_there_names_a_receipt() {
+    const SKIPS: &str = "create function public.skip() returns trigger language plpgsql as
+          $$ begin return case when new.raw_payload ? 'bot' then null else new end; end $$;
+        create trigger skip before insert on raw.site_tracking_events_r for each row execute function public.skip()";
+    const DIRECT: &str = "select raw.ingest_tracking_event('t', null, null, null, '{\"a\": 1}',
+        '00000000-0000-7000-8000-000000000001')::text";
+    let beacon_of = |events: &str, keys: &str| {
+        format!(
+            "select string_agg(concat_ws(' ', b.verdict, b.raw_event_id is not null, coalesce(b.first_batch_id, '-')), ', '
+               order by b.event_index)
+             from raw.ingest_tracking_beacon(sha256('open'), null, null, null, array[{events}]::jsonb[],
+               array[{keys}]::uuid[], 'receipt', now(), null, null, null) b"
+        )
+    };
+    let keys: Vec<_> = (1..4)
+        .map(|n| format!("'00000000-0000-7000-8000-00000000000{n}'"))
+        .collect();
+    let [one, two, three] = &keys[..] else {
+        unreachable!()
+    };
+    let (fine, bot) = ("'{\"a\": 1}'", "'{\"bot\": 1}'");
+    let direct =
+        |key: &str| format!("select raw.ingest_tracking_event('t', null, null, null, {bot}, {key})::text");
+    for version in Version::ALL {
+        let database = Database::with_v001(Cluster::shared(version)).await;
+        let client = database.superuser().await;
+        client.batch_execute(KEYS).await.unwrap();
+        client.batch_execute(SKIPS).await.unwrap();
+        client.batch_execute(DIRECT).await.unwrap();
+        for sql in [
+            beacon_of(bot, ""),
+            beacon_of(bot, "null"),
+            beacon_of(bot, two),
+            beacon_of(&format!("{fine}, {bot}"), &format!("{two}, {three}")),
+            beacon_of(&format!("{fine}, {bot}"), ""),
+            direct("null"),
+            direct(two),
+        ] {
+            assert_eq!(
+                refusal(client.batch_execute(&sql).await).0,
+                "TR003",
+                "{version:?}: {sql}"
+            );
+            assert_eq!(stored(&client).await, 1, "{version:?}: {sql}");
+        }
+        for (sql, said) in [
+            (beacon_of(bot, one), Some("ok f ")),
+            (
+                beacon_of(&format!("{fine}, {bot}"), &format!("{two}, {two}")),
+                Some("ok t -, ok f receipt"),
+            ),
+            (beacon_of(bot, two), Some("ok f receipt")),
+            (direct(one), None),
+        ] {
+            let told: Option<String> = client.query_one(&sql, &[]).await.unwrap().get(0);
+            assert_eq!(told.as_deref(), said, "{version:?}: {sql}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn concurrent_retries_in_any_order_neither_deadlock_nor_store_twice() {
     const ROUNDS: u32 = 25;
     const EVENTS: u32 = 40;

@@ -39,7 +39,7 @@ pub struct EventRow {
     pub index: usize,
     /// Whether this call stored it.
     pub is_new: bool,
-    /// The receipt under which it was there already.
+    /// The receipt under which it was there already; empty where a direct caller gave none.
     pub first_receipt: Option<String>,
 }
 

@@ -51,8 +51,8 @@ fn after(sqlstate: &SqlState, message: &str, may_repeat: bool) -> Next {
         // Serialization failure, deadlock: the other one went through.
         "40001" | "40P01" if may_repeat => Next::Repeat,
         "23503" => Next::GiveUp(Refusal::UnknownTenant.into()),
-        // Data exceptions, constraints, limits of the server, what a trigger raises.
-        "P0001" => Next::Isolate,
+        // Data exceptions, constraints, limits of the server, what a trigger raises or silently leaves out.
+        "P0001" | "TR003" => Next::Isolate,
         _ if matches!(class, "22" | "23" | "54") => Next::Isolate,
         _ => Next::GiveUp(
             Fault::Database {
@@ -94,6 +94,8 @@ mod tests {
             ("54001", true, "Isolate"),
             ("23514", true, "Isolate"),
             ("P0001", true, "Isolate"),
+            ("TR003", true, "Isolate"),
+            ("TR002", true, "GiveUp(Fault(Database"),
             ("42883", true, "GiveUp(Fault(Database"),
             ("42501", true, "GiveUp(Fault(Database"),
             ("53100", true, "GiveUp(Fault(Database"),

@@ -91,9 +91,10 @@ pub(super) async fn begin(client: &Client, known: Known<'_>) -> Result<(), Failu
         .min(LINE_LIMIT)
         .as_millis()
         .max(1);
+    // What others check at the commit would not be seen: what is tried is undone.
     let open = format!(
         "savepoint checklist; set local statement_timeout = '{limit}ms'; set local lock_timeout = '250ms';
-         set local search_path = pg_catalog, pg_temp"
+         set local search_path = pg_catalog, pg_temp; set constraints all immediate"
     );
     client.batch_execute(&open).await?;
     let environment = rules::environment(says, kept.as_deref()).unwrap_or_default();
@@ -142,15 +143,23 @@ pub(super) async fn prepare(client: &Client, extent: Extent) -> Result<Ground, F
         has_ledger: ledger::is_kept(client).await?,
         ..Ground::default()
     };
-    let (has_layer, why_not, has_tenants) = standing(client).await?;
+    let (has_layer, why_not, tenants) = standing(client).await?;
     (ground.has_layer, ground.why_not) = (has_layer, why_not);
     if !ground.has_layer || ground.why_not.is_some() {
         return Ok(ground);
     }
     ground.ids_before = last_id(client).await?;
-    if has_tenants {
-        ground.tenant = tenant(client).await?;
-    }
+    ground.tenant = match tenants.as_deref() {
+        None => Tenant::Ours,
+        Some("auth.tenant_h") => tenant(client).await?,
+        Some(_) => {
+            tenant_among(
+                client,
+                &["raw.site_tracking_events_r", "raw.site_tracking_keys_r"],
+            )
+            .await?
+        }
+    };
     if extent == Extent::Page {
         ground.copy_failed = copy(client).await?;
     }
@@ -170,8 +179,9 @@ async fn copy(client: &Client) -> Result<Option<Answer>, Failure> {
     }))
 }
 
-/// Whether both tables are there; why nothing may be tried; whether tenants are checked against `auth.tenant_h`.
-async fn standing(client: &Client) -> Result<(bool, Option<String>, bool), Failure> {
+/// Whether both tables are there; why nothing may be tried; the table that tenants are checked against, `auth.tenant_h`
+/// or, of a predecessor, another.
+async fn standing(client: &Client) -> Result<(bool, Option<String>, Option<String>), Failure> {
     let rows = client
         .query_typed(
             "select count(*) = 2,
@@ -179,9 +189,11 @@ async fn standing(client: &Client) -> Result<(bool, Option<String>, bool), Failu
                  when not bool_and(pg_has_role(c.relowner, 'USAGE'))
                  then format('%s may not write here: ask as %s, the owner', current_user,
                    string_agg(distinct pg_get_userbyid(c.relowner)::text, ', ')) end,
-               exists (select from pg_constraint k where k.conrelid = any (array_agg(c.oid)) and k.contype = 'f'
-                 and k.confrelid = (select t.oid from pg_class t join pg_namespace a on a.oid = t.relnamespace
-                   where a.nspname = 'auth' and t.relname = 'tenant_h'))
+               (select format('%I.%I', a.nspname, t.relname) as tenants from pg_constraint k
+                 join pg_class t on t.oid = k.confrelid join pg_namespace a on a.oid = t.relnamespace
+                 join pg_attribute h on h.attrelid = k.conrelid and array[h.attnum] = k.conkey and h.attname = 'tenant_hk'
+                 where k.conrelid = any (array_agg(c.oid)) and k.contype = 'f'
+                 order by (a.nspname, t.relname) = ('auth', 'tenant_h') limit 1)
              from pg_class c join pg_namespace n on n.oid = c.relnamespace
              where n.nspname = 'raw' and c.relname in ('site_tracking_events_r', 'site_tracking_keys_r')
                and c.relkind = 'r'",
@@ -190,7 +202,7 @@ async fn standing(client: &Client) -> Result<(bool, Option<String>, bool), Failu
         .await?;
     Ok(rows
         .first()
-        .map_or((false, None, false), |row| (row.get(0), row.get(1), row.get(2))))
+        .map_or((false, None, None), |row| (row.get(0), row.get(1), row.get(2))))
 }
 
 async fn last_id(client: &Client) -> Result<String, Failure> {
@@ -217,7 +229,11 @@ async fn tenant(client: &Client) -> Result<Tenant, Failure> {
             return Ok(Tenant::Ours);
         }
     }
-    for table in ["auth.tenant_h", "raw.site_tracking_keys_r"] {
+    tenant_among(client, &["auth.tenant_h", "raw.site_tracking_keys_r"]).await
+}
+
+async fn tenant_among(client: &Client, tables: &[&str]) -> Result<Tenant, Failure> {
+    for table in tables {
         let any = format!(
             "select '\\x' || encode(tenant_hk, 'hex') from {table} where tenant_hk is not null limit 1"
         );

@@ -256,6 +256,37 @@ fn a_table_that_v001_cannot_use_is_incompatible_and_named() {
 }
 
 #[test]
+fn what_could_not_be_given_back_hinders_a_stranger_alone() {
+    let at_first = vec!["public.child inherits from it".to_owned()];
+    let stranger = Shape {
+        at_first: at_first.clone(),
+        ..with("raw_event_id integer!=")
+    };
+    assert_eq!(
+        stranger.verdict_at_first(),
+        Verdict::Incompatible("public.child inherits from it".to_owned())
+    );
+    assert_eq!(stranger.verdict(), Verdict::Compatible);
+    let both = Shape {
+        logged: false,
+        ..stranger
+    };
+    let Verdict::Incompatible(why) = both.verdict_at_first() else {
+        panic!("it is not logged")
+    };
+    assert!(why.contains("set logged; public.child inherits"), "{why}");
+    let ours = Shape {
+        at_first,
+        ..shape(&V001)
+    };
+    assert_eq!(ours.verdict_at_first(), Verdict::Ours);
+    assert_eq!(
+        with("raw_event_id integer!=").verdict_at_first(),
+        Verdict::Compatible
+    );
+}
+
+#[test]
 fn an_index_that_was_not_built_to_its_end_is_built_again() {
     let mut shape = with("raw_event_id integer!=");
     assert_eq!(shape.indexes_to_build().len(), 3);

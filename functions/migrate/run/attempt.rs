@@ -54,6 +54,12 @@ const LOCK_PAUSE: Duration = Duration::from_millis(100);
 /// What is there is not V001's, and V001 cannot write to it.
 const INCOMPATIBLE: &str = "TR010";
 
+/// An earlier deploy of the stack, or the beginning of this one, has committed.
+const PREPARED: &str = "what earlier steps made for this stack stands; its Delete takes that away";
+
+/// The beginning of this rollback has committed.
+const RESTORED: &str = "functions that had given way to V001's are back already";
+
 /// The lock of V001, that its create file takes as well when it is run by hand.
 const LOCK: &str = "select pg_catalog.pg_try_advisory_xact_lock(
     pg_catalog.hashtextextended('site_tracking_raw_layer', 0))";
@@ -87,6 +93,7 @@ pub(super) async fn attempt(
         before: String::new(),
         locking: None,
         watch: None,
+        committed: None,
         report: Report {
             version: V001.version,
             checksum: V001.checksum(),
@@ -119,6 +126,8 @@ struct Attempt<'a> {
     locking: Option<Locking>,
     /// Sees what a dry run does.
     watch: Option<Watch>,
+    /// What of it stands already, whatever becomes of the rest.
+    committed: Option<&'static str>,
     report: Report,
 }
 
@@ -134,9 +143,13 @@ impl Attempt<'_> {
             Ok(()) => self.go().await,
             Err(failure) => Err(failure),
         };
-        ended.map_err(|failure| Failure {
-            may_have_made: failure.may_have_made || self.may_have_made,
-            ..self.told(failure)
+        ended.map_err(|failure| {
+            let failure = self.told(failure);
+            Failure {
+                may_have_made: failure.may_have_made || self.may_have_made,
+                remedy: self.with_what_stands(&failure),
+                ..failure
+            }
         })?;
         if is_real && matches!(self.order.wish, Wish::Have(_)) {
             self.prove_checks().await;
@@ -144,6 +157,17 @@ impl Attempt<'_> {
             self.fill_in().await;
         }
         Ok(())
+    }
+
+    /// The remedy, with what was committed before the failure; of what cannot be adopted, that nothing was.
+    fn with_what_stands(&self, failure: &Failure) -> Option<String> {
+        let stands = match self.committed {
+            None if failure.sqlstate.as_deref() == Some(INCOMPATIBLE) => "nothing was changed",
+            None => return failure.remedy.clone(),
+            Some(committed) => committed,
+        };
+        let remedy = failure.remedy.iter().map(String::as_str);
+        Some(remedy.chain([stands]).collect::<Vec<_>>().join("; "))
     }
 
     async fn go(&mut self) -> Result<(), Failure> {
@@ -155,6 +179,9 @@ impl Attempt<'_> {
         self.is_new = found.objects.is_empty();
         self.may_have_made |= self.owns;
         let (plan, reason) = plan::decide(&self.order.wish, &found, &self.report.checksum);
+        if self.owns && matches!(plan, Plan::Adopt | Plan::RefuseToAdopt) {
+            self.committed = Some(PREPARED);
+        }
         // What was prepared in this attempt was prepared for a reason.
         if self.report.reason.is_empty() {
             self.report.reason = reason;
@@ -282,6 +309,9 @@ impl Attempt<'_> {
     async fn lock(&self) -> Result<(), Failure> {
         loop {
             let rows = self.client.query_typed(LOCK, &[]).await?;
+            // The question's portal keeps its snapshot until another query comes, and who holds the lock may be building
+            // an index, which waits for every old snapshot.
+            self.client.batch_execute("select").await?;
             if rows.first().is_some_and(|row| row.get(0)) {
                 return Ok(());
             }
@@ -306,9 +336,6 @@ impl Attempt<'_> {
 fn incompatible(reason: &str) -> Failure {
     Failure {
         sqlstate: Some(INCOMPATIBLE.to_owned()),
-        ..Failure::refused(
-            reason,
-            "change what is named, or choose another database; nothing was changed",
-        )
+        ..Failure::refused(reason, "change what is named, or choose another database")
     }
 }

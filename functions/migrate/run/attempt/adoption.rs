@@ -6,18 +6,22 @@
 //! place need: a call that is under way finds what it needs until its end.
 
 use tokio::time::Instant;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
 
-use super::Attempt;
+use super::{Attempt, INCOMPATIBLE, UNDO_DIFFERS};
 use crate::db;
 use crate::migrate::catalogue::{Step, V001};
 use crate::migrate::checklist::{ground, rules};
 use crate::migrate::failure::{Failure, Kind};
+use crate::migrate::fingerprint::{self, Fingerprint};
 use crate::migrate::notes::Weight;
 use crate::migrate::plan::{self, Plan, Wish};
 use crate::migrate::predecessor::{Shape, Verdict};
 use crate::migrate::preview::Preview;
 use crate::migrate::report::Timed;
 use crate::migrate::run::{millis, Pace};
+use crate::migrate::shape::Functions;
 use crate::migrate::{ledger, rights, shape};
 
 /// Closes that row: the stack owns what is prepared, so that its Delete takes it away.
@@ -32,6 +36,17 @@ select k.conname::text from pg_catalog.pg_constraint k
 where k.conrelid = pg_catalog.to_regclass('raw.site_tracking_events_r') and not k.convalidated
   and k.conname in ('site_tracking_events_r_known_status', 'site_tracking_events_r_retry_count_not_negative')
 order by 1";
+
+/// Adds to what is left for the ledger.
+const WAS: &str = "
+select set_config('tracking.adoption', (current_setting('tracking.adoption')::jsonb
+  || jsonb_build_object('was', $1::jsonb))::text, true)";
+
+/// What the rollback file would know of functions that gave way and came back alone.
+const GIVEN_WAY: &str = "
+select set_config('tracking.replaced', current_setting('tracking.adoption'), true),
+  set_config('tracking.mode', 'restore', true), set_config('tracking.made', '{}', true),
+  set_config('tracking.done', 'tables', true)";
 
 impl Attempt<'_> {
     /// What has to be there, or gone, before the transaction begins.
@@ -49,6 +64,7 @@ impl Attempt<'_> {
         }
         self.begin().await?;
         self.lock().await?;
+        let before = fingerprint::read(self.client).await?;
         // Another stack may have been faster.
         let decided = ledger::found(self.client, &V001).await?;
         let (plan, reason) = plan::decide(&self.order.wish, &decided, &self.report.checksum);
@@ -65,7 +81,7 @@ impl Attempt<'_> {
         )?;
         self.report.reason = reason;
         self.may_have_made = true;
-        self.make_ready().await?;
+        self.make_ready(&before).await?;
         self.build().await
     }
 
@@ -76,21 +92,44 @@ impl Attempt<'_> {
     }
 
     /// The row of the ledger comes before the lock that nobody can pass.
-    async fn make_ready(&mut self) -> Result<(), Failure> {
+    async fn make_ready(&mut self, before: &Fingerprint) -> Result<(), Failure> {
         self.tell(&[("tracking.adopt", "yes"), ("tracking.foreign_key", "not_valid")])
             .await?;
         let of = |steps: Vec<Step<'static>>, name| steps.into_iter().filter(move |step| step.name == name);
-        let look = of(V001.create(), "preflight")
-            .chain(of(V001.adopt(), "adopt_look"))
-            .chain(of(V001.create(), "ledger"));
+        let look = of(V001.create(), "preflight").chain(of(V001.adopt(), "adopt_look"));
         self.send(look.collect()).await?;
+        self.remember(before).await?;
+        self.send(of(V001.create(), "ledger").collect()).await?;
+        self.rehearse_return().await?;
         self.begin_locking().await?;
         self.send(of(V001.adopt(), "adopt_table").collect()).await?;
         self.look_around_and_bound().await?;
         self.client.batch_execute(PREPARED).await?;
         self.client.batch_execute("commit").await?;
+        self.committed = Some(super::PREPARED);
         self.locking = None;
         Ok(())
+    }
+
+    /// Has the ledger keep how the predecessor was, in brief, for the undo to compare. To be called behind `adopt_look`.
+    pub(super) async fn remember(&self, before: &Fingerprint) -> Result<(), Failure> {
+        let was = serde_json::json!(before.brief(|object| V001.makes(object))).to_string();
+        self.client.query_typed(WAS, &[(&was, Type::TEXT)]).await?;
+        Ok(())
+    }
+
+    /// Lets the functions give way and come back as they were, behind a savepoint and before anybody is kept waiting: an
+    /// adoption that no Delete could undo is none. To be called behind `adopt_look`.
+    pub(super) async fn rehearse_return(&self) -> Result<(), Failure> {
+        let of = |steps: Vec<Step<'static>>, name| steps.into_iter().filter(move |step| step.name == name);
+        self.client.batch_execute("savepoint return").await?;
+        self.send_untold(of(V001.adopt(), "adopt_functions").collect())
+            .await?;
+        self.client.batch_execute(GIVEN_WAY).await?;
+        let back = self.send_untold(of(V001.rollback(), "functions").collect()).await;
+        back.map_err(unreturned)?;
+        let undo = "rollback to savepoint return; release savepoint return";
+        Ok(self.client.batch_execute(undo).await?)
     }
 
     /// A dry run of what goes in steps: indexes that are built while others write cannot be given back, and built in
@@ -136,6 +175,7 @@ impl Attempt<'_> {
             before: String::new(),
             locking: None,
             watch: None,
+            committed: None,
             report: self.report.clone(),
         };
         guard.begin().await?;
@@ -146,9 +186,6 @@ impl Attempt<'_> {
         );
         guardian.batch_execute(&patience).await?;
         guard.lock().await?;
-        // The portal of the question for the lock keeps its snapshot until another query comes, and a build waits for
-        // every old snapshot.
-        guardian.batch_execute("select").await?;
         let now = shape::read(self.client).await?;
         for (name, create, left_over) in now.indexes_to_build() {
             let drop = left_over.then(|| format!("drop index concurrently raw.{name}"));
@@ -176,14 +213,16 @@ impl Attempt<'_> {
     /// The functions that gave way, in a transaction of their own.
     async fn restore_functions(&mut self) -> Result<(), Failure> {
         rights::to_look(self.client).await?;
-        if !shape::gave_way(self.client).await? {
+        let functions = shape::functions(self.client).await?;
+        if functions != Functions::GaveWay {
+            self.committed = (functions == Functions::Returned).then_some(super::RESTORED);
             return Ok(());
         }
         self.begin().await?;
         self.lock().await?;
         let found = ledger::found(self.client, &V001).await?;
         let (plan, _) = plan::decide(&self.order.wish, &found, &self.report.checksum);
-        if !matches!(plan, Plan::RollBack(_)) || !shape::gave_way(self.client).await? {
+        if !matches!(plan, Plan::RollBack(_)) || shape::functions(self.client).await? != Functions::GaveWay {
             return Ok(self.client.batch_execute("rollback").await?);
         }
         let kept = ground::environment_kept(self.client).await?;
@@ -192,7 +231,9 @@ impl Attempt<'_> {
         self.tell(&[("tracking.on_delete", "restore"), ("tracking.drop_rows", "")])
             .await?;
         self.send(V001.rollback()).await?;
-        Ok(self.client.batch_execute("commit").await?)
+        self.client.batch_execute("commit").await?;
+        self.committed = Some(super::RESTORED);
+        Ok(())
     }
 
     /// Looks through the rows for what was added without a look, while others write. What is found is told; new rows
@@ -218,6 +259,30 @@ impl Attempt<'_> {
                 }
             }
         }
+    }
+}
+
+/// What passes by itself is tried again; the rest is a reason not to adopt.
+fn unreturned(failure: Failure) -> Failure {
+    let passes = [
+        SqlState::LOCK_NOT_AVAILABLE,
+        SqlState::QUERY_CANCELED,
+        SqlState::T_R_DEADLOCK_DETECTED,
+    ];
+    if failure.code != Kind::Database || passes.iter().any(|state| failure.is(state)) {
+        return failure;
+    }
+    let message = format!(
+        "a function that has to give way could not be put back as it is: {}",
+        failure.message
+    );
+    let remedy = match failure.remedy {
+        Some(remedy) if failure.sqlstate.as_deref() == Some(UNDO_DIFFERS) => remedy,
+        _ => "make it one that the migrator's login may create, or rename it".to_owned(),
+    };
+    Failure {
+        sqlstate: Some(INCOMPATIBLE.to_owned()),
+        ..Failure::refused(message, remedy)
     }
 }
 

@@ -15,13 +15,13 @@ impl Attempt<'_> {
             true => self.rehearse().await?,
             false => fingerprint::read(self.client).await?,
         };
-        let before = self.report.fingerprint_before.insert(before.digest()).clone();
+        let start = self.report.fingerprint_before.insert(before.digest()).clone();
         let adopt = if plan == Plan::Adopt { "yes" } else { "" };
         self.tell(&[
             ("tracking.adopt", adopt),
             ("tracking.adoption", ""),
             ("tracking.foreign_key", "not_valid"),
-            ("tracking.fingerprint_before", &before),
+            ("tracking.fingerprint_before", &start),
         ])
         .await?;
         if plan == Plan::Adopt {
@@ -29,6 +29,8 @@ impl Attempt<'_> {
             self.send(V001.create().into_iter().take(1).collect()).await?;
             let (look, change) = split(V001.adopt(), "adopt_table");
             self.send(look).await?;
+            self.remember(&before).await?;
+            self.rehearse_return().await?;
             self.begin_locking().await?;
             self.send(change).await?;
         }

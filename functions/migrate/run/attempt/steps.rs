@@ -74,7 +74,7 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    async fn send_one(&self, step: &Step<'static>) -> Result<(), Failure> {
+    pub(super) async fn send_one(&self, step: &Step<'static>) -> Result<(), Failure> {
         let sent = async {
             self.client.batch_execute(&self.statement_timeout()).await?;
             self.client.batch_execute(step.sql).await

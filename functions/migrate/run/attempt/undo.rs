@@ -3,13 +3,16 @@
 //! Compared are the catalogs before and behind the file. What went must be what the ledger calls V001's; what somebody
 //! else changed meanwhile is reported.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::patience::LONGEST;
 use super::rehearsal::{lines, UNDO_DIFFERS};
 use super::steps::split;
 use super::Attempt;
-use crate::migrate::catalogue::V001;
+use crate::migrate::catalogue::{Step, V001};
 use crate::migrate::failure::Failure;
 use crate::migrate::fingerprint::{self, Change, Difference, Fingerprint};
 use crate::migrate::ledger;
@@ -17,10 +20,26 @@ use crate::migrate::notes::Weight;
 use crate::migrate::plan::{OnDelete, Wish};
 use crate::migrate::record;
 use crate::migrate::report::Outcome;
+use crate::migrate::run::Pace;
 
 /// What the rollback file took for V001's.
 const MADE: &str =
     "select coalesce(nullif(pg_catalog.current_setting('tracking.made', true), ''), '{}')::text[]";
+
+/// The step of the rollback file that may be sent several times, and whether it asks for that.
+const LOOKS_AGAIN: &str = "adopted";
+const LOOK: &str = "select pg_catalog.current_setting('tracking.look')";
+
+/// How an adopted predecessor was.
+const WAS: &str = "
+select l.replaced_objects -> 'was' from migrations.migration_log l
+where l.version = 'V001' and l.status in ('STARTED', 'APPLIED', 'SHARED') and l.replaced_objects ? 'was'
+  and l.applied_at > coalesce((select max(r.rolled_back_at) from migrations.rollback_log r
+    where r.version = 'V001' and r.status = 'ROLLED_BACK'), '-infinity')
+order by l.migration_id limit 1";
+
+/// Entries that a person is told.
+const NAMED: usize = 5;
 
 impl Attempt<'_> {
     /// An owner leaves; nothing else changes.
@@ -40,6 +59,9 @@ impl Attempt<'_> {
         let before = fingerprint::read(self.client).await?;
         let is_quick = reading.elapsed() < LONGEST * 3 / 4;
         self.begin_locking().await?;
+        let (drop, rest) = split(rest, LOOKS_AGAIN);
+        self.send(drop).await?;
+        self.look_again(rest.first()).await?;
         self.send(rest).await?;
         self.look_around_and_bound().await?;
         let after = match is_quick {
@@ -47,6 +69,7 @@ impl Attempt<'_> {
             false => self.read_in_pieces().await?,
         };
         self.judge_undo(&before.difference(&after)).await?;
+        self.compare_with_first(&after).await?;
         let (before, after) = (before.digest(), after.digest());
         self.set("tracking.fingerprint_before", &before).await?;
         self.set("tracking.fingerprint_after", &after).await?;
@@ -54,6 +77,30 @@ impl Attempt<'_> {
         self.report.fingerprint_after = Some(after);
         self.send(finish).await?;
         self.note_undo().await
+    }
+
+    /// Looks through the rows of an adopted table behind its lock, piece by piece, until somebody has waited for half of
+    /// what anybody may; for less where others have had to wait before. What was not seen stays.
+    async fn look_again(&mut self, step: Option<&Step<'static>>) -> Result<(), Failure> {
+        let Some(step) = step else {
+            return Ok(());
+        };
+        let enough = match self.pace {
+            Pace::InOneGo => LONGEST / 2,
+            Pace::InSteps => LONGEST * 7 / 8,
+        };
+        self.set("tracking.look", "more").await?;
+        loop {
+            self.look_around().await?;
+            if self.left_of_patience().is_some_and(|left| left < enough) {
+                return self.set("tracking.look", "no more").await;
+            }
+            self.send_one(step).await?;
+            let rows = self.client.query_typed(LOOK, &[]).await?;
+            if rows.first().is_none_or(|row| row.get::<_, &str>(0) != "more") {
+                return Ok(());
+            }
+        }
     }
 
     /// A catalog of many thousands of relations is read class by class: between them it is seen whether anybody waits.
@@ -99,9 +146,34 @@ impl Attempt<'_> {
             sqlstate: Some(UNDO_DIFFERS.to_owned()),
             ..Failure::refused(
                 message,
-                "nothing was dropped; drop or move that first, then try again",
+                "no table and no event was dropped; drop or move that first, then try again",
             )
         })
+    }
+
+    /// An adopted table stays, and is judged by what it was when the first attempt came upon it.
+    async fn compare_with_first(&mut self, after: &Fingerprint) -> Result<(), Failure> {
+        if !ledger::is_kept(self.client).await? {
+            return Ok(());
+        }
+        let rows = self.client.query_typed(WAS, &[]).await?;
+        let Some(was) = rows.first().map(|row| row.get::<_, Value>(0)) else {
+            return Ok(());
+        };
+        let was: BTreeMap<String, String> = serde_json::from_value(was).unwrap_or_default();
+        let differ = differ(&was, &after.brief(|object| V001.makes(object)));
+        if !differ.is_empty() {
+            let told = differ.iter().take(NAMED).cloned().collect::<Vec<_>>().join("; ");
+            let note = format!(
+                "what stays is not as it was before V001: {told}{}",
+                match differ.len().saturating_sub(NAMED) {
+                    0 => String::new(),
+                    more => format!("; and {more} more"),
+                }
+            );
+            self.report.notes.push(Weight::Know, note);
+        }
+        Ok(())
     }
 
     async fn note_undo(&mut self) -> Result<(), Failure> {
@@ -116,6 +188,17 @@ impl Attempt<'_> {
         self.note(Weight::Know, written);
         Ok(())
     }
+}
+
+/// Entries that are not in both, or not the same.
+fn differ(was: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Vec<String> {
+    let names: BTreeSet<&String> = was.keys().chain(now.keys()).collect();
+    let change = |name: &&String| match (was.get(*name), now.get(*name)) {
+        (Some(_), None) => Some(format!("gone: {name}")),
+        (None, Some(_)) => Some(format!("new: {name}")),
+        (before, after) => (before != after).then(|| format!("altered: {name}")),
+    };
+    names.iter().filter_map(change).collect()
 }
 
 /// Something went that the ledger does not call V001's. Who is a member of a role is the whole server's affair and
