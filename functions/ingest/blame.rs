@@ -37,6 +37,7 @@ const TABLE: &[(&str, Blame, &str)] = &[
     ("42", Unclear, "a right, function or table is gone until an operator brings it back, or a trigger names it for this beacon"),
     ("53", Database, "disk, memory or connections are used up"),
     ("54", Beacon, "larger than the server can have it"),
+    ("54000", Unclear, "a row that an index does not take, or the server has no transaction ids left"),
     ("55", Unclear, "an object that is locked or not ready: it passes, or a trigger says so of this beacon"),
     ("57", Unclear, "the statement was stopped: locks and load, or a trigger that is too slow for this beacon"),
     ("57P", Database, "the server is starting, stopping or crashed, or an operator ended the session"),
@@ -87,7 +88,7 @@ mod tests {
     #[test]
     fn each_row_counts_for_itself_and_says_why() {
         for (place, (begin, blame, why)) in TABLE.iter().enumerate() {
-            assert_eq!(of_answer(&format!("{begin:0<5}")), *blame, "{begin}");
+            assert_eq!(of_answer(&format!("{begin:Z<5}")), *blame, "{begin}");
             assert!(why.len() > 10 && (2..=5).contains(&begin.len()), "{begin}: {why}");
             assert!(
                 place == 0 || TABLE[place - 1].0 < *begin,

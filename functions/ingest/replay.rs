@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::Serialize;
 
 use super::blame::Blame;
-use super::failure::{Failure, Fault};
+use super::failure::{Failure, Fault, Refusal};
 use super::keeper::Keeper;
 use super::landing::{Effort, Landed, Landing, Server};
 use super::queue::{self, PutBack, Requests};
@@ -163,11 +163,15 @@ impl<S: Server, R: Requests> Replay<'_, S, R> {
         let landed = self.keeper.land(&landing, patience, &mut own).await;
         effort.add(own);
         self.is_away = landed.as_ref().err().is_some_and(is_nobodys);
-        match &landed {
-            Ok(landed) => self.done.count(landed),
-            Err(failure) => self.done.failure = Some(told(failure)),
-        }
-        next(landed.as_ref().err())
+        let failure = match landed {
+            Ok(landed) => {
+                self.done.count(&landed);
+                left_out(landed)
+            }
+            Err(failure) => Some(failure),
+        };
+        self.done.failure = failure.as_ref().map(told).or(self.done.failure.take());
+        next(failure.as_ref())
     }
 
     async fn take(&mut self, delivery: &Delivery<'_>, next: Next, effort: &mut Effort) {
@@ -249,6 +253,13 @@ fn is_nobodys(failure: &Failure) -> bool {
         }
         Failure::Refused(_) => false,
     }
+}
+
+/// An event that the database takes in no form was acknowledged all the same: the message is not done with. What else it
+/// holds is there when it comes again.
+fn left_out(landed: Landed) -> Option<Failure> {
+    let is_whole = landed.refused.is_empty();
+    (!is_whole).then(|| Refusal::NoneStorable(landed.refused).into())
 }
 
 fn told(failure: &Failure) -> Told {

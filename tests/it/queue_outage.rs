@@ -390,6 +390,47 @@ fn reasons(dead: &[Value]) -> Vec<&str> {
     reasons
 }
 
+/// A trigger of somebody's that takes them neither as they are nor quarantined.
+#[tokio::test]
+async fn an_acknowledged_event_that_the_database_takes_in_no_form_rests_and_costs_no_neighbour() {
+    let site = Site::new().await;
+    let source = EventSource::new().await;
+    let trigger = "create function public.judge() returns trigger language plpgsql as $$ begin
+          if new.raw_payload ? 'poison' or new.raw_payload ? '_quarantine' then
+            raise exception 'canary' using errcode = tg_argv[0];
+          end if;
+          return new; end $$;
+        create trigger judge before insert on raw.site_tracking_events_r for each row execute function public.judge('CODE')";
+    for (code, is_put_back) in [("22003", false), ("54000", true)] {
+        let away = without_database(&site, &source).await;
+        is_kept(
+            &away
+                .send(&post(site.key.expose(), r#"[{"a":1},{"poison":1},{"a":2}]"#))
+                .await,
+            3,
+        );
+        away.stop().await;
+        let drop = "drop trigger if exists judge on raw.site_tracking_events_r; drop function if exists public.judge();
+            delete from raw.site_tracking_events_r;";
+        site.admin
+            .batch_execute(&format!("{drop}{}", trigger.replace("CODE", code)))
+            .await
+            .unwrap();
+        let ingest = with_database(&site, &source).await;
+        let mut records = source.receive().await;
+        records[0]["messageAttributes"]["refusals"] = json!({"stringValue": "4", "dataType": "Number"});
+        let kept = source.invoke(&ingest, &records).await;
+        let dead = source.dead_letters().await;
+        if is_put_back {
+            assert_eq!((kept.len(), dead.len(), site.count().await), (1, 0, 0), "{code}");
+        } else {
+            assert_eq!((kept.len(), reasons(&dead)), (0, vec!["not_storable"]), "{code}");
+            assert_eq!(site.count().await, 2);
+        }
+        ingest.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn a_beacon_larger_than_a_message_is_several_and_one_receipt() {
     let site = Site::new().await;

@@ -54,7 +54,8 @@ pub async fn isolate<S: Server>(course: &mut Course<'_, S>) -> Result<Landed, Fa
         match decision::next(&error, may_repeat) {
             Next::Reconnect => course.effort.took("reconnected"),
             Next::Repeat => course.effort.took("repeated"),
-            Next::Isolate => return Err(refused_whole(&error).into()),
+            // Each event was taken, their commit was not: something is checked at the commit that is no event's.
+            Next::Isolate => return Err(fault_of(sqlstate_of(error)).into()),
             Next::GiveUp(failure) => return Err(failure),
         }
         may_repeat = false;
@@ -65,6 +66,7 @@ async fn pass<S: Server>(course: &mut Course<'_, S>, session: &S::Session) -> Re
     let landing = course.landing;
     let mut pass = Pass {
         landed: Landed::default(),
+        refused_with: None,
         course,
         session,
     };
@@ -88,6 +90,8 @@ struct Pass<'p, 'a, S: Server> {
     course: &'p mut Course<'a, S>,
     session: &'p S::Session,
     landed: Landed,
+    /// The last refusal of a part.
+    refused_with: Option<SqlState>,
 }
 
 impl<S: Server> Pass<'_, '_, S> {
@@ -100,6 +104,10 @@ impl<S: Server> Pass<'_, '_, S> {
         }
         let quarantined: Vec<_> = part.iter().map(Event::quarantined).collect();
         if !self.is_taken(&quarantined).await? {
+            // Quarantined it is no larger than others: no transaction ids are left, for anybody.
+            if self.refused_with.as_ref() == Some(&SqlState::PROGRAM_LIMIT_EXCEEDED) {
+                return Err(fault_of(SqlState::PROGRAM_LIMIT_EXCEEDED).into());
+            }
             self.landed.refused.extend(part.iter().map(|event| RefusedEvent {
                 index: event.index,
                 flaw: Flaw::NotStorable,
@@ -121,6 +129,7 @@ impl<S: Server> Pass<'_, '_, S> {
             }
             Err(error) if matches!(decision::next(&error, true), Next::Isolate) => {
                 self.tell(REFUSED).await?;
+                self.refused_with = Some(sqlstate_of(error));
                 Ok(false)
             }
             Err(error) => Err(Stop::Interrupted(error)),
@@ -136,15 +145,17 @@ impl<S: Server> Pass<'_, '_, S> {
     }
 }
 
-/// Each event was taken, their commit was not: something is checked at the commit that is no event's.
-fn refused_whole(error: &CallError) -> Fault {
-    let sqlstate = match error {
-        CallError::Database { sqlstate, .. } => sqlstate.clone(),
-        CallError::Lost(_) | CallError::Overdue => SqlState::TRANSACTION_ROLLBACK,
-    };
+fn fault_of(sqlstate: SqlState) -> Fault {
     Fault::Database {
         sqlstate,
         message: None,
+    }
+}
+
+fn sqlstate_of(error: CallError) -> SqlState {
+    match error {
+        CallError::Database { sqlstate, .. } => sqlstate,
+        CallError::Lost(_) | CallError::Overdue => SqlState::TRANSACTION_ROLLBACK,
     }
 }
 
