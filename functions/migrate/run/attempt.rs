@@ -75,6 +75,8 @@ pub(super) async fn attempt(
     end: Instant,
 ) -> Result<Report, Failure> {
     let client = db::connect(database).await?;
+    // Before anything is asked that an older server has no word for.
+    ledger::server_version(&client).await?;
     let own = order.login.as_ref().and_then(|login| login.proof);
     let proof = own.unwrap_or(match database.auth {
         Auth::Iam(_) => Proof::Iam,
