@@ -59,7 +59,7 @@ struct Failed {
 pub struct Replayed {
     /// Messages that were handed over.
     pub messages: usize,
-    /// Messages that are in the database.
+    /// Messages that are in the database, all of each.
     pub landed: usize,
     /// Events that they stored as they are.
     pub stored: usize,
@@ -237,7 +237,7 @@ impl<S: Server, R: Requests> Replay<'_, S, R> {
 
 impl Replayed {
     fn count(&mut self, landed: &Landed) {
-        self.landed += 1;
+        self.landed += usize::from(landed.refused.is_empty());
         self.stored += landed.stored;
         self.quarantined += landed.quarantined.len();
         self.duplicate += landed.duplicates.len();

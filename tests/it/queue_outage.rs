@@ -427,7 +427,14 @@ async fn an_acknowledged_event_that_the_database_takes_in_no_form_rests_and_cost
             assert_eq!((kept.len(), reasons(&dead)), (0, vec!["not_storable"]), "{code}");
             assert_eq!(site.count().await, 2);
         }
-        ingest.stop().await;
+        let lines = metrics::lines(&ingest.stop().await);
+        let totals = ["Replayed", "PutBack", "LaidToRest"].map(|name| metrics::total(&lines, name));
+        let expected = if is_put_back {
+            [0.0, 1.0, 0.0]
+        } else {
+            [0.0, 0.0, 1.0]
+        };
+        assert_eq!(totals, expected, "{code}");
     }
 }
 
